@@ -1,0 +1,42 @@
+/* The module heapwright._native: every bind function, in the order of the rooms. */
+#include "binding/binding.h"
+
+typedef int (*bind_function)(PyObject *module);
+
+static const bind_function BIND[] = {
+    NULL,
+};
+
+PyObject *hw_error_class(const char *name) {
+    PyObject *module = PyImport_ImportModule("heapwright.model.errors");
+    if (module == NULL) return NULL;
+    PyObject *class = PyObject_GetAttrString(module, name);
+    Py_DECREF(module);
+    Py_XDECREF(class); /* the module keeps its classes alive for as long as the interpreter lives */
+    return class;
+}
+
+static int module_exec(PyObject *module) {
+    for (size_t i = 0; BIND[i] != NULL; i++)
+        if (BIND[i](module) < 0) return -1;
+    return 0;
+}
+
+static PyModuleDef_Slot SLOTS[] = {
+    {Py_mod_exec, (void *)module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    /* The process allocator is one per process: a second interpreter is refused by the import itself. */
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef DEFINITION = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "heapwright._native",
+    .m_doc = "The native core of heapwright behind a thin binding; use it through the package.",
+    .m_size = 0,
+    .m_slots = SLOTS,
+};
+
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&DEFINITION); }

@@ -1,0 +1,1 @@
+"""The native core behind a thin binding; see native/binding."""
