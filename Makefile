@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint type check clean
+.PHONY: help setup run test lint type check sanitize clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,19 @@ type: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
 
 check: lint type test ## all of lint, type and test
+
+# Everything but the binding compiles without Python.h, so each tests/native/test_*.c is a program of its own.
+NATIVE_SOURCES := $(filter-out native/binding/%,$(shell find native -name '*.c'))
+NATIVE_HEADERS := $(shell find native -name '*.h')
+NATIVE_TESTS   := $(patsubst tests/native/%.c,build/sanitize/%,$(wildcard tests/native/test_*.c))
+SANITIZE       := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+build/sanitize/%: tests/native/%.c $(NATIVE_SOURCES) $(NATIVE_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter $(SANITIZE) -Inative $< $(NATIVE_SOURCES) -pthread -o $@
+
+sanitize: $(NATIVE_TESTS) ## the native core under ASan and UBSan, without Python
+	@set -e; for program in $^; do echo "$$program"; $$program; done
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist src/*.egg-info src/heapwright/*.so
