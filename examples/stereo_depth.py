@@ -6,10 +6,10 @@ pixel of the left photograph with one in the right photograph, turns the shift (
 compares it with the scanner, and draws the scene.
 
 The method is fast cost-volume filtering (Hosni, Rhemann, Bleyer, Rother, Gelautz, PAMI 2013): for each
-candidate disparity, how badly the shifted photographs disagree, smoothed by a filter that respects the edges of
-the picture (guided filter; He, Sun, Tang, PAMI 2013); then each pixel takes its cheapest candidate.  To an
-allocator it is what most array programs are: one volume that lives long, and thousands of image-sized
-temporaries that do not.
+candidate disparity, how badly the shifted photographs disagree, smoothed by a filter that respects the edges
+of the picture (guided filter; He, Sun, Tang, PAMI 2013); then each pixel takes its cheapest candidate.  To an
+allocator it is what most array programs are: one volume that lives long, and thousands of temporaries that do
+not, each the size of the picture.
 
     heapwright run examples/stereo_depth.py
 """

@@ -1,0 +1,1 @@
+"""What heapwright costs and gains, measured beside its rivals: see README.md in this directory."""
