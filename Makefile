@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint type check sanitize clean
+.PHONY: help setup run test lint type check sanitize fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,10 @@ build/sanitize/%: tests/native/%.c $(NATIVE_SOURCES) $(NATIVE_HEADERS)
 
 sanitize: $(NATIVE_TESTS) ## the native core under ASan and UBSan, without Python
 	@set -e; for program in $^; do echo "$$program"; $$program; done
+
+FUZZ_SECONDS ?= 60
+fuzz: $(NATIVE_TESTS) ## the same with new random programs, each for FUZZ_SECONDS (default 60)
+	@set -e; for program in $^; do echo "$$program"; HEAPWRIGHT_FUZZ_SECONDS=$(FUZZ_SECONDS) $$program; done
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist src/*.egg-info src/heapwright/*.so
