@@ -4,6 +4,7 @@
 typedef int (*bind_function)(PyObject *module);
 
 static const bind_function BIND[] = {
+    hw_bind_peer,
     NULL,
 };
 

@@ -1,15 +1,22 @@
 """heapwright: memory management for Python programs.
 
-    managed memory = Space (where) x Strategy (which) x Owner (how long) x Access (how seen), observed, and proved
+    managed memory = Space (where) x Strategy (which) x Owner (how long) x Access (how seen),
+                     observed, and proved
 
-Names load on first use (PEP 562), so ``import heapwright`` costs next to nothing: it also happens at the start of every
-process under ``heapwright run``.
+Names load on first use (PEP 562), so ``import heapwright`` costs next to nothing: it also happens at the
+start of every process under ``heapwright run``.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from importlib import import_module
+
+TYPE_CHECKING = (
+    False  # importing typing (10 ms) would cost more than everything else here; checkers know the name
+)
 if TYPE_CHECKING:
+    from typing import Any
+
     from heapwright import adapters as adapters
 
 __version__ = "0.1.0"
