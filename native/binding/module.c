@@ -3,7 +3,10 @@
 
 typedef int (*bind_function)(PyObject *module);
 
+int hw_bind_process(PyObject *module);
+
 static const bind_function BIND[] = {
+    hw_bind_process,
     hw_bind_peer,
     NULL,
 };

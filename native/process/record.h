@@ -6,6 +6,7 @@
 #ifndef HW_PROCESS_RECORD_H
 #define HW_PROCESS_RECORD_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define HW_RECORD_MAGIC INT64_C(0x3130444345524857) /* "WHRECD01" */
@@ -22,28 +23,28 @@
     X(finished)          /* 1 once the interpreter said that it is leaving in order */                               \
     X(allocator)         /* 0 system (observe only), 1 pooled */                                                     \
     X(hook)              /* 0 none yet, 1 NumPy's default handler, 2 the raw domain */                               \
-    /* the arrays' memory, exact */                                                                                  \
-    X(requested_bytes)   /* live, as asked for; blocks left to the C library count with their usable size */         \
-    X(peak_requested_bytes)                                                                                          \
-    X(total_requested_bytes)                                                                                         \
-    X(allocated_bytes)   /* live, rounded up to what the block really takes */                                       \
-    X(peak_allocated_bytes)                                                                                          \
-    X(blocks)            /* live */                                                                                  \
-    X(peak_blocks)                                                                                                   \
-    X(total_blocks)                                                                                                  \
-    X(failed_blocks)     /* requests answered with no memory */                                                      \
-    /* our page heap */                                                                                              \
-    X(heap_base)         /* first address; 0 where there is no page heap */                                          \
-    X(heap_mapped_bytes) /* committed: [heap_base, heap_base + heap_mapped_bytes) */                                 \
-    X(heap_live_bytes)   /* of the allocated bytes, those in the page heap */                                        \
-    X(retained_bytes)    /* free and resident, kept for the next request */                                          \
+    /* blocks in our page heap, exact */                                                                             \
+    X(heap_requested_bytes) /* live, as asked for */                                                                 \
+    X(heap_allocated_bytes) /* live, rounded up to what a block really takes */                                      \
+    X(heap_blocks)                                                                                                   \
+    /* blocks passed on to the allocator that was there before: small ones, and every one when only observing */     \
+    X(forwarded_bytes)      /* live, with their usable size */                                                       \
+    X(forwarded_blocks)                                                                                              \
+    X(failed_blocks)        /* requests that nobody could serve */                                                   \
+    X(spilled_bytes)        /* total forwarded because the page heap could not grow */                               \
+    /* both together */                                                                                              \
+    X(peak_bytes)           /* largest heap_allocated_bytes + forwarded_bytes */                                     \
+    X(peak_requested_bytes) /* largest heap_requested_bytes */                                                       \
+    /* the page heap's memory */                                                                                     \
+    X(heap_base)            /* first address; 0 where there is no page heap */                                       \
+    X(heap_committed_bytes) /* [heap_base, heap_base + heap_committed_bytes) */                                      \
+    X(retained_bytes)       /* free and resident, kept for the next request */                                       \
     X(peak_retained_bytes)                                                                                           \
-    X(reused_bytes)      /* total served from pages that were resident: faults that did not happen */                \
-    X(fresh_bytes)       /* total served from pages that the kernel has yet to back */                               \
-    X(returned_cap_bytes)  /* total given back because retained memory passed what recent demand justifies */        \
-    X(returned_idle_bytes) /* total given back because nothing had asked for it for a while */                       \
+    X(reused_bytes)         /* total served from resident pages: page faults that did not happen */                  \
+    X(fresh_bytes)          /* total served from pages that the kernel had yet to back */                            \
+    X(returned_cap_bytes)   /* total given back because more was retained than recent demand justifies */            \
+    X(returned_idle_bytes)  /* total given back because nothing had asked for it for a while */                      \
     X(returned_asked_bytes) /* total given back because trim() was called */                                         \
-    X(spilled_bytes)     /* total passed on to the C library because the page heap could not grow */                 \
     /* the C library's heap (mallinfo2), when last looked at */                                                      \
     X(libc_ns)                                                                                                       \
     X(libc_arena_bytes)  /* from the break and from heaps */                                                         \
@@ -70,8 +71,19 @@ typedef struct {
 /* Never NULL: until a file is opened the counters go to private memory. */
 extern hw_record *hw_process_record;
 
-/* Carries the counters over to <directory>/<pid>.record; a forked child opens one of its own there.
- * Returns 0, or errno. */
+static inline unsigned hw_record_size_class(size_t size_bytes) {
+    unsigned log = size_bytes == 0 ? 0 : 63 - (unsigned)__builtin_clzll(size_bytes);
+    return log < HW_RECORD_SIZE_CLASSES ? log : HW_RECORD_SIZE_CLASSES - 1;
+}
+
+/* Carries the counters over to <directory>/<pid>.record. Returns 0 or errno; the counters go on in either case. */
 int hw_record_open(const char *directory);
+
+/* In a forked child: opens a record of its own in the same directory. Blocks that were live at the fork are live in the
+ * child too, so gauges carry over; totals and peaks start again. */
+void hw_record_forked(void);
+
+/* Takes the process's figures (resident, CPU, faults) into the record: a few microseconds, no allocation. */
+void hw_record_tick(void);
 
 #endif

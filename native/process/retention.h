@@ -1,0 +1,52 @@
+/* Retention: how much freed memory stays resident.
+ *
+ * The law, in pages:
+ *
+ *     live + retained  <=  recent peak of live  +  slack
+ *
+ * What recent demand has shown to be needed is kept for the next demand; what it has not is not. So retention alone
+ * never raises a program's peak by more than the slack, a loop that allocates and frees the same again runs without page
+ * faults, and a program that has shrunk for good gives the difference back within one window.
+ *
+ *     recent   the last HW_WINDOW_EPOCHS epochs of HW_EPOCH_NS each, the running one included
+ *     slack    1/32 of the peak, at least 2 MiB: room for fragmentation, so that a steady loop does not purge and fault
+ *              the same few pages for ever (hysteresis)
+ *     idle     no block allocated or freed, and the process all but asleep, for HW_IDLE_EPOCHS epochs: nothing is
+ *              retained at all
+ *
+ * It is enforced where memory would grow (an allocation that takes fresh pages while too much is retained gives back as
+ * much first) and by the keeper, a thread that wakes once an epoch. The keeper also trims the C library's heap, when the
+ * whole process has been idle: much of what pandas and SciPy allocate is not NumPy's.
+ *
+ * The keeper blocks every signal, never touches Python, and is not there across a fork: it is stopped before (so that the
+ * process has as many threads as it would have had, which Python >= 3.12 checks) and starts again later, in the parent and
+ * the child, when there is work for it. */
+#ifndef HW_PROCESS_RETENTION_H
+#define HW_PROCESS_RETENTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HW_EPOCH_NS INT64_C(100000000) /* 0.1 s */
+#define HW_WINDOW_EPOCHS 10
+#define HW_IDLE_EPOCHS 3
+#define HW_SLACK_SHIFT 5
+#define HW_SLACK_MIN_PAGES 512
+
+/* Most pages that may be live and retained together, given what is live now. Called with the heap's lock held. */
+uint64_t hw_retention_limit_pages(uint64_t live_pages);
+
+/* Starts the keeper if it does not run. Not from a signal handler, and not with the heap's lock held. */
+void hw_keeper_start(void);
+
+/* Whether it was started and not stopped: one load. */
+extern bool hw_keeper_runs;
+
+/* Makes the C library's heap part of the policy: it keeps freed memory up to higher, fixed thresholds (its own move with
+ * the largest block ever freed), and the keeper trims it when the process idles. */
+void hw_retention_adopt_libc(void);
+
+/* Looks at the C library's heap now, for the record. */
+void hw_retention_look_at_libc(void);
+
+#endif
