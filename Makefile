@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint type check sanitize fuzz clean
+.PHONY: help setup run test lint type check bench suites sanitize fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,15 @@ sanitize: $(NATIVE_TESTS) ## the native core under ASan and UBSan, without Pytho
 FUZZ_SECONDS ?= 60
 fuzz: $(NATIVE_TESTS) ## the same with new random programs, each for FUZZ_SECONDS (default 60)
 	@set -e; for program in $^; do echo "$$program"; HEAPWRIGHT_FUZZ_SECONDS=$(FUZZ_SECONDS) $$program; done
+
+bench: $(STAMP) ## every benchmark in a short form (benchmarks/README.md: the long ones)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m benchmarks
+
+SUITES ?= numpy pandas sklearn
+suites: $(STAMP) ## SUITES=numpy|pandas|sklearn: other people's tests without and under us, compared one by one
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[suites]'
+	nice $(BIN)/python tests/suites/run.py $(SUITES)
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist src/*.egg-info src/heapwright/*.so

@@ -61,11 +61,12 @@ def preload(name: str, library: str, package: str) -> Configuration:
     return Configuration(name, (sys.executable,), environment, (name,), missing)
 
 
-def heapwright(name: str, *options: str) -> Configuration:
-    prefix = (sys.executable, "-m", "heapwright", "run", "--quiet", *options)
-    built = importlib.util.find_spec("heapwright") and importlib.util.find_spec("heapwright.__main__")
-    missing = None if built else "`python -m heapwright` does not exist in this environment"
-    return Configuration(name, prefix, {}, ("heapwright",), missing)
+def heapwright(allocator: str) -> Configuration:
+    prefix = (sys.executable, "-m", "heapwright", "run", "--quiet", "--allocator", allocator)
+    missing = None
+    if not all(map(importlib.util.find_spec, ("heapwright", "heapwright.adapters.numpy"))):
+        missing = "this environment has no heapwright with an allocator under NumPy"
+    return Configuration(allocator, prefix, {}, (f"heapwright {allocator}",), missing)
 
 
 def configurations() -> dict[str, Configuration]:
@@ -79,7 +80,7 @@ def configurations() -> dict[str, Configuration]:
             Configuration("default2", python),
             Configuration("thr", python, {"GLIBC_TUNABLES": tunables}),
             heapwright("pooled"),
-            heapwright("system", "--allocator", "system"),
+            heapwright("system"),
             preload("mimalloc", "libmimalloc.so.2", "libmimalloc2.0"),
             preload("jemalloc", "libjemalloc.so.2", "libjemalloc2"),
             preload("tcmalloc", "libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),

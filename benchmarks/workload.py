@@ -55,8 +55,9 @@ def allocators_present() -> list[str]:
     """What sits under this process beside the C library, as the process itself can see it."""
     maps = Path("/proc/self/maps").read_text()
     present = [name for name in RIVALS if f"lib{name}" in maps]
-    if "HEAPWRIGHT_SESSION" in os.environ and "heapwright/_native" in maps:
-        present.append("heapwright")
+    adapter = sys.modules.get("heapwright.adapters.numpy")
+    if adapter is not None:
+        present.append(f"heapwright {adapter.installed()}")
     return present
 
 

@@ -1,0 +1,33 @@
+"""Every table in a short form, in about ten minutes: what ``make bench`` runs.
+
+python -m benchmarks [--rounds 1] [--folder build/bench]
+"""
+
+import argparse
+from pathlib import Path
+
+from benchmarks import observe, programs, startup, temporaries
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="where samples are kept")
+    options = parser.parse_args()
+    rounds = str(options.rounds)
+
+    def kept(name: str) -> list[str]:
+        return ["--json", str(options.folder / f"{name}.json")]
+
+    print("## Start-up\n")
+    startup.main(["--rounds", str(5 * options.rounds), *kept("startup")])
+    print("\n## Temporaries\n")
+    temporaries.main(["--rounds", rounds, "--only", "64KiB,1MiB,8MiB,64MiB", *kept("temporaries")])
+    print("\n## Watching only\n")
+    observe.main(["--rounds", rounds, *kept("observe")])
+    print("\n## Programs\n")
+    programs.main(["--rounds", rounds, *kept("programs")])
+
+
+if __name__ == "__main__":
+    main()
