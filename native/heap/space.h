@@ -1,0 +1,60 @@
+/* Space: a reserved range of addresses, of which some is committed. M = (A, S, P) where A = [base, base + size_bytes).
+ *
+ * Which units (pages, or huge pages) are committed is one bit each. Bits are set when a heap first hands a unit out, and
+ * cleared when it is given back, so that committed bytes are exact however often that happens.
+ *
+ * Invariants:
+ *   S1  every unit of [0, prefix_bytes) is committed
+ *   S2  committed_bytes is the number of set bits times unit_bytes, and at most size_bytes
+ *   S3  a committed unit has exactly the access `permissions`
+ */
+#ifndef HW_HEAP_SPACE_H
+#define HW_HEAP_SPACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    char *base;
+    size_t size_bytes; /* whole units */
+    size_t alignment, unit_bytes;
+    int permissions; /* enum hw_pages_access */
+    bool huge;       /* the kernel took the advice */
+    uint64_t *committed;
+    size_t prefix_bytes;
+    size_t committed_bytes, peak_committed_bytes, total_committed_bytes;
+} hw_space;
+
+/* Reserves; commits nothing. The size is rounded up to whole units: pages, or huge pages if `huge`. Where the kernel has
+ * no huge pages the space is the same without them. 0 or errno; on failure there is nothing to close. */
+int hw_space_open(hw_space *space, size_t size_bytes, size_t alignment, bool huge, int permissions);
+
+/* Ends the reservation: every address in it is invalid from now on. */
+void hw_space_close(hw_space *space);
+
+/* Makes [offset, offset + size) usable; commits somewhat more behind it, so that growing a heap by small blocks costs a
+ * system call per 256 KiB. 0 or errno, and then nothing has changed. Call it through hw_space_ensure. */
+int hw_space_commit(hw_space *space, size_t offset, size_t size_bytes);
+
+/* The bytes of the committed units that lie wholly in the range. */
+size_t hw_space_committed_in(const hw_space *space, size_t offset, size_t size_bytes);
+
+/* Gives back the committed units that lie wholly in the range, the first `keep_bytes` of them excepted, and adds what was
+ * given back to *returned_bytes. 0, or the first errno. */
+int hw_space_decommit(hw_space *space, size_t offset, size_t size_bytes, size_t keep_bytes, size_t *returned_bytes);
+
+/* What is committed gets exactly this access, and so does whatever is committed later. 0 or errno, and then the access is
+ * as it was, so far as the kernel lets it be put back. */
+int hw_space_protect(hw_space *space, int permissions);
+
+/* Bytes in memory now. O(committed pages). */
+int hw_space_resident(const hw_space *space, size_t *resident_bytes);
+
+/* The fast path of hw_space_commit: one comparison. */
+static inline int hw_space_ensure(hw_space *space, size_t offset, size_t size_bytes) {
+    if (offset + size_bytes <= space->prefix_bytes) return 0; /* S1 */
+    return hw_space_commit(space, offset, size_bytes);
+}
+
+#endif

@@ -1,0 +1,331 @@
+"""Every error: what could not be done, why, and how to fix it; the same figures as attributes.
+
+One root, `HeapwrightError`; and each error is also the built-in that a Python programmer expects there.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+class HeapwrightError(Exception):
+    """The root of all errors that heapwright raises on purpose.
+
+    Parameters
+    ----------
+    message
+        What, why, and how to fix it.
+    **data
+        The figures in the message; each becomes an attribute. They survive pickling, as between processes.
+    """
+
+    def __init__(self, message: str, **data: Any) -> None:
+        super().__init__(message)
+        self.__dict__.update(data)
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+class InvalidSize(HeapwrightError, ValueError):
+    """A size that is not one.
+
+    Attributes
+    ----------
+    size : the value as given
+    """
+
+    size: Any
+
+    def __init__(self, size: Any, why: str) -> None:
+        super().__init__(
+            f"{size!r} is not a size: {why}. Give bytes: 4096, '64KiB', '1.5GiB'",
+            size=size,
+        )
+
+
+class InvalidAlignment(HeapwrightError, ValueError):
+    """An alignment that is not a power of two, or more than the space can promise.
+
+    Attributes
+    ----------
+    alignment : int, bytes
+    space_alignment : int or None, bytes; the most that the space can promise
+    """
+
+    alignment: int
+    space_alignment: int | None
+
+    def __init__(self, alignment: int, space_alignment: int | None = None) -> None:
+        if space_alignment is None:
+            message = f"alignment {alignment} is not a power of two. Give 1, 2, 4, ..., such as 64 or '2MiB'"
+        else:
+            message = (
+                f"cannot align to {alignment} B: the space starts at a multiple of {space_alignment} B only. "
+                f"Create it with alignment={alignment}"
+            )
+        super().__init__(message, alignment=alignment, space_alignment=space_alignment)
+
+
+class OutOfMemory(HeapwrightError, MemoryError):
+    """No hole of the heap takes the request, or the operating system gave no memory.
+
+    Attributes
+    ----------
+    size_bytes, alignment : int; the request
+    capacity_bytes, free_bytes, largest_free_bytes : int; the heap when it was refused
+    resource : str; which heap
+    errno : int; what the operating system said, or 0 where the heap itself is full
+    """
+
+    size_bytes: int
+    alignment: int
+    capacity_bytes: int
+    free_bytes: int
+    largest_free_bytes: int
+    resource: str
+    errno: int
+
+    def __init__(
+        self,
+        *,
+        size_bytes: int,
+        alignment: int,
+        capacity_bytes: int,
+        free_bytes: int,
+        largest_free_bytes: int,
+        resource: str = "Heap",
+        errno: int = 0,
+    ) -> None:
+        what = f"cannot allocate {size_bytes} B (align {alignment}) in {resource}"
+        if errno:
+            why = f"the operating system gives no memory ({os.strerror(errno)})"
+            fix = "Free memory elsewhere, or raise the limit (ulimit -v, cgroup, vm.overcommit_memory)"
+        elif size_bytes > capacity_bytes:
+            why, fix = f"the heap has {capacity_bytes} B in all", "Create the space larger"
+        else:
+            why = f"largest free run is {largest_free_bytes} B of {free_bytes} B free"
+            scattered = free_bytes >= size_bytes
+            fix = "Free a neighbouring block" if scattered else "Free blocks"
+            fix += (
+                ", create the space larger, or ask for less alignment"
+                if scattered
+                else ", or create the space larger"
+            )
+        super().__init__(
+            f"{what}: {why}. {fix}",
+            size_bytes=size_bytes,
+            alignment=alignment,
+            capacity_bytes=capacity_bytes,
+            free_bytes=free_bytes,
+            largest_free_bytes=largest_free_bytes,
+            resource=resource,
+            errno=errno,
+        )
+
+
+class LimitExceeded(HeapwrightError, MemoryError):
+    """A limit would be passed; it was not.
+
+    Attributes
+    ----------
+    size_bytes : int; what was asked for
+    current_bytes, limit_bytes : int; what is held against the limit, and the limit
+    """
+
+    size_bytes: int
+    current_bytes: int
+    limit_bytes: int
+
+    def __init__(self, *, size_bytes: int, current_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"cannot allocate {size_bytes} B: {current_bytes} B of the limit of {limit_bytes} B are taken, "
+            f"{limit_bytes - current_bytes} B are left. Free blocks or raise the limit",
+            size_bytes=size_bytes,
+            current_bytes=current_bytes,
+            limit_bytes=limit_bytes,
+        )
+
+
+class InvalidFree(HeapwrightError, ValueError):
+    """A block given back to a resource that does not hold it: freed before, or another's. Nothing was freed.
+
+    Attributes
+    ----------
+    address, size_bytes : int; the block
+    reason : "double" or "foreign"
+    """
+
+    address: int
+    size_bytes: int
+    reason: str
+
+    def __init__(self, *, address: int, size_bytes: int, reason: str) -> None:
+        why, fix = {
+            "double": (
+                "it was freed before",
+                "Free a block once; a reallocated block is replaced by the new one",
+            ),
+            "foreign": (
+                "another resource allocated it",
+                "Give it back to the resource that allocate() was called on",
+            ),
+        }[reason]
+        super().__init__(
+            f"cannot free the block at {address:#x} ({size_bytes} B): {why}. {fix}",
+            address=address,
+            size_bytes=size_bytes,
+            reason=reason,
+        )
+
+
+class BlockFreed(HeapwrightError, ValueError):
+    """A handle of a block that was freed was used.
+
+    Attributes
+    ----------
+    address, size_bytes : int; the block that was
+    """
+
+    address: int
+    size_bytes: int
+
+    def __init__(self, *, address: int, size_bytes: int) -> None:
+        super().__init__(
+            f"the block at {address:#x} ({size_bytes} B) was freed and has no bytes any more. "
+            "Take what is needed before deallocate(), or keep the block",
+            address=address,
+            size_bytes=size_bytes,
+        )
+
+
+class ViewExported(HeapwrightError, BufferError):
+    """Something still looks at the bytes. Nothing was freed, moved or protected.
+
+    Attributes
+    ----------
+    address, size_bytes : int; the block, or the space
+    exports : int; buffers handed out and not released
+    """
+
+    address: int
+    size_bytes: int
+    exports: int
+
+    def __init__(self, *, address: int, size_bytes: int, exports: int, what: str = "free the block") -> None:
+        views = "1 view is" if exports == 1 else f"{exports} views are"
+        super().__init__(
+            f"cannot {what} at {address:#x} ({size_bytes} B): {views} exported. "
+            "Release them (view.release(), del array) and try again",
+            address=address,
+            size_bytes=size_bytes,
+            exports=exports,
+        )
+
+
+class PermissionDenied(HeapwrightError, PermissionError):
+    """The space does not permit this access.
+
+    Attributes
+    ----------
+    wanted, permissions : str; such as "W" and "R"
+    """
+
+    wanted: str
+    permissions: str
+
+    def __init__(self, *, wanted: str, permissions: str) -> None:
+        super().__init__(
+            f"access {wanted} is not permitted: the space permits {permissions or 'nothing'}. "
+            "Widen it with space.protect(...)",
+            wanted=wanted,
+            permissions=permissions,
+        )
+
+
+class CorruptedHeap(HeapwrightError, RuntimeError):
+    """check() found an invariant broken: stray writes into the control data, or a bug in heapwright.
+
+    Attributes
+    ----------
+    invariant : str; its name in native/core/fit.h (I1 ... I7) or native/core/ordered.h (O1 ... O6)
+    offset_bytes : int; where in the space
+    """
+
+    invariant: str
+    offset_bytes: int
+
+    def __init__(self, *, invariant: str, offset_bytes: int) -> None:
+        super().__init__(
+            f"invariant {invariant} does not hold at offset {offset_bytes}: its control data was "
+            "overwritten, or this is a bug in heapwright. Stop using the heap and report it",
+            invariant=invariant,
+            offset_bytes=offset_bytes,
+        )
+
+
+class SpaceInUse(HeapwrightError, ValueError):
+    """A second heap on one space: two strategies would hand out the same bytes.
+
+    Attributes
+    ----------
+    address, size_bytes : int; the space
+    """
+
+    address: int
+    size_bytes: int
+
+    def __init__(self, *, address: int, size_bytes: int) -> None:
+        super().__init__(
+            f"the space at {address:#x} ({size_bytes} B) has a heap already. "
+            "Use that heap, or create another space",
+            address=address,
+            size_bytes=size_bytes,
+        )
+
+
+class SystemCallFailed(HeapwrightError, OSError):
+    """The operating system refused.
+
+    Attributes
+    ----------
+    call : str; what was asked of it
+    errno : int
+    """
+
+    call: str
+    errno: int
+
+    def __init__(self, *, call: str, errno: int) -> None:
+        super().__init__(f"{call} failed: {os.strerror(errno)}", call=call)
+        self.errno = errno
+
+
+class InvalidTransition(HeapwrightError, ValueError):
+    """The life cycle has no such step.
+
+    Attributes
+    ----------
+    state, event : str
+    """
+
+    state: str
+    event: str
+
+    def __init__(self, *, state: str, event: str, allowed: str) -> None:
+        super().__init__(
+            f"a block that is {state} cannot {event}. From here it can: {allowed or 'nothing'}",
+            state=state,
+            event=event,
+        )
+
+
+def _restore(kind: type[HeapwrightError], args: tuple[Any, ...], data: dict[str, Any]) -> HeapwrightError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(data)
+    return error

@@ -1,0 +1,52 @@
+"""Protocols: where the rooms meet. A heap, a pool and an adaptor are all a `Resource`; so they compose."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from heapwright.model.block import Block
+from heapwright.model.sizes import Size
+
+B = TypeVar("B", bound=Block)
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """Which offset a request gets: a name for a compiled decision procedure, and its options."""
+
+    @property
+    def name(self) -> str:
+        """As the command line and traces write it, such as ``"best-fit"``."""
+
+
+class Resource(Protocol[B]):
+    """N -> blocks and bottom: the one protocol of everything that memory can be had from.
+
+    `allocate` raises where `try_allocate` returns None; there is no third way to fail. A resource owns its
+    upstream. The names are those of C++ ``std::pmr`` and of RMM.
+    """
+
+    def allocate(self, size_bytes: Size, alignment: int = ...) -> B:
+        """Return a live block of at least `size_bytes` bytes whose address is a multiple of `alignment`."""
+
+    def try_allocate(self, size_bytes: Size, alignment: int = ...) -> B | None:
+        """Do the same, or return None."""
+
+    def deallocate(self, block: B) -> None:
+        """Free a block that this resource allocated."""
+
+    def reallocate(self, block: B, size_bytes: Size) -> B:
+        """Replace a block by one of another size with the same first bytes; in place where that can be."""
+
+    def owns(self, address: int) -> bool:
+        """Say whether an address belongs to this resource."""
+
+    def trim(self, keep_bytes: Size = 0) -> int:
+        """Give free memory back, keeping about `keep_bytes` of it; return the bytes given back."""
+
+    def statistics(self) -> Any:
+        """Return a frozen record of figures."""
+
+    @property
+    def upstream(self) -> Any:
+        """What this resource draws from: another resource, or a space."""

@@ -1,0 +1,56 @@
+"""Statistics: five numbers that are never called "used", and two fragmentations, each with its definition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeapStatistics:
+    """What a heap holds, has held, and has done. ``requested <= allocated <= committed <= reserved`` always.
+
+    *requested*: asked for by live blocks. *allocated*: taken by them, whole granules. *committed*: asked of
+    the operating system and not given back. *reserved*: address space. *resident*: in memory now, as the
+    kernel says. All in bytes. ``peak_`` is the greatest value ever, ``total_`` the sum over all allocations;
+    growth in place counts by its increase.
+
+    Examples
+    --------
+    >>> zero = HeapStatistics(reserved_bytes=64, free_bytes=64, largest_free_bytes=64, free_count=1)
+    >>> zero.internal_fragmentation, zero.external_fragmentation
+    (0.0, 0.0)
+    """
+
+    requested_bytes: int = 0
+    allocated_bytes: int = 0
+    committed_bytes: int = 0
+    reserved_bytes: int = 0
+    resident_bytes: int = 0
+    peak_requested_bytes: int = 0
+    peak_allocated_bytes: int = 0
+    peak_committed_bytes: int = 0
+    total_requested_bytes: int = 0
+    total_allocated_bytes: int = 0
+    total_committed_bytes: int = 0
+    free_bytes: int = 0  #: in holes
+    largest_free_bytes: int = 0  #: the greatest request that could succeed now, at the least alignment
+    control_bytes: int = 0  #: the heap's own book-keeping, outside the space
+    block_count: int = 0  #: live blocks
+    free_count: int = 0  #: holes
+    peak_block_count: int = 0
+    total_block_count: int = 0  #: allocations that succeeded
+    failed_count: int = 0  #: allocations that did not
+
+    @property
+    def internal_fragmentation(self) -> float:
+        """(allocated - requested) / allocated: what nobody asked for. 0 without blocks."""
+        return (
+            (self.allocated_bytes - self.requested_bytes) / self.allocated_bytes
+            if self.allocated_bytes
+            else 0.0
+        )
+
+    @property
+    def external_fragmentation(self) -> float:
+        """1 - largest_free / total_free: what is free but not in one run. 0 if full."""
+        return 1 - self.largest_free_bytes / self.free_bytes if self.free_bytes else 0.0
