@@ -31,12 +31,17 @@ check: lint type test ## all of lint, type and test
 # Everything but the binding compiles without Python.h, so each tests/native/test_*.c is a program of its own.
 NATIVE_SOURCES := $(filter-out native/binding/%,$(shell find native -name '*.c'))
 NATIVE_HEADERS := $(shell find native -name '*.h')
+NATIVE_OBJECTS := $(patsubst %.c,build/sanitize/%.o,$(NATIVE_SOURCES))
 NATIVE_TESTS   := $(patsubst tests/native/%.c,build/sanitize/%,$(wildcard tests/native/test_*.c))
 SANITIZE       := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE_CC    := $(CC) -std=c11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter $(SANITIZE) -Inative
 
-build/sanitize/%: tests/native/%.c $(NATIVE_SOURCES) $(NATIVE_HEADERS)
+build/sanitize/native/%.o: native/%.c $(NATIVE_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter $(SANITIZE) -Inative $< $(NATIVE_SOURCES) -pthread -o $@
+	$(SANITIZE_CC) -c $< -o $@
+
+build/sanitize/%: tests/native/%.c $(NATIVE_OBJECTS) $(NATIVE_HEADERS)
+	$(SANITIZE_CC) $< $(NATIVE_OBJECTS) -pthread -o $@
 
 sanitize: $(NATIVE_TESTS) ## the native core under ASan and UBSan, without Python
 	@set -e; for program in $^; do echo "$$program"; $$program; done
