@@ -41,7 +41,7 @@ build/sanitize/native/%.o: native/%.c $(NATIVE_HEADERS)
 	$(SANITIZE_CC) -c $< -o $@
 
 build/sanitize/%: tests/native/%.c $(NATIVE_OBJECTS) $(NATIVE_HEADERS)
-	$(SANITIZE_CC) $< $(NATIVE_OBJECTS) -pthread -o $@
+	$(SANITIZE_CC) $< $(NATIVE_OBJECTS) -pthread -lm -o $@
 
 sanitize: $(NATIVE_TESTS) ## the native core under ASan and UBSan, without Python
 	@set -e; for program in $^; do echo "$$program"; $$program; done

@@ -16,6 +16,7 @@ setup(
             sources=SOURCES,
             depends=HEADERS,
             include_dirs=["native"],
+            libraries=["m"],
             define_macros=[("_GNU_SOURCE", "1")],
             extra_compile_args=[
                 "-std=c11",

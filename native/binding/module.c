@@ -4,9 +4,11 @@
 typedef int (*bind_function)(PyObject *module);
 
 int hw_bind_process(PyObject *module);
+int hw_bind_sampler(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_process,
+    hw_bind_sampler,
     hw_bind_peer,
     NULL,
 };

@@ -1,0 +1,1 @@
+"""What is watched: probe -> records -> aggregation -> report."""
