@@ -1,5 +1,7 @@
 #include "os/extent.h"
 
+#include "os/pages.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <sys/auxv.h>
@@ -11,8 +13,12 @@
 
 /* Where nothing lies on Linux: programs are loaded at 0x55..., mappings grow down from 0x7f..., on arm64 from 0xffff...;
  * AddressSanitizer has its shadow below 0x1001... and its heap at 0x60.... The last one is for 39-bit address spaces. */
+#if defined(__SANITIZE_THREAD__) /* ThreadSanitizer knows no memory of the program below its own */
+static const uint64_t BASES[] = {UINT64_C(0x7e9000000000)};
+#else
 static const uint64_t BASES[] = {UINT64_C(0x200000000000), UINT64_C(0x300000000000), UINT64_C(0x400000000000),
                                  UINT64_C(0x2000000000)};
+#endif
 
 static int map_at(char *address, size_t size_bytes) {
     void *got = mmap(address, size_bytes, PROT_READ | PROT_WRITE,
@@ -31,6 +37,7 @@ static uint64_t slide(void) {
 
 int hw_extent_open(hw_extent *extent, size_t size_bytes, size_t limit_bytes) {
     int error = ENOMEM;
+    if (hw_pages_injected()) return error;
     for (size_t i = 0; i < sizeof BASES / sizeof *BASES; i++) {
         char *base = (char *)(uintptr_t)(BASES[i] + slide() * HW_EXTENT_ALIGNMENT);
         for (int attempt = 0; attempt < 4; attempt++, base += limit_bytes + HW_EXTENT_ALIGNMENT) {
@@ -46,6 +53,7 @@ int hw_extent_open(hw_extent *extent, size_t size_bytes, size_t limit_bytes) {
 }
 
 int hw_extent_grow(hw_extent *extent, size_t size_bytes) {
+    if (hw_pages_injected()) return ENOMEM;
     if (size_bytes > extent->limit_bytes - extent->committed_bytes) return ENOMEM;
     int error = map_at(extent->base + extent->committed_bytes, size_bytes);
     if (error == 0) extent->committed_bytes += size_bytes;

@@ -8,8 +8,7 @@
 
 static atomic_long calls_before_failure; /* 0: injection is off */
 
-/* True when this call is the one that a test told to fail. */
-static bool injected(void) {
+bool hw_pages_injected(void) {
     long left = atomic_load_explicit(&calls_before_failure, memory_order_relaxed);
     while (left > 0)
         if (atomic_compare_exchange_weak(&calls_before_failure, &left, left - 1)) return left == 1;
@@ -23,7 +22,7 @@ static bool is_range(const void *base, size_t size_bytes) {
 
 static int advise(void *base, size_t size_bytes, int advice) {
     if (!is_range(base, size_bytes)) return EINVAL;
-    if (injected()) return ENOMEM;
+    if (hw_pages_injected()) return ENOMEM;
     while (madvise(base, size_bytes, advice) != 0)
         if (errno != EAGAIN) return errno; /* EAGAIN: a kernel resource is short for a moment */
     return 0;
@@ -45,7 +44,7 @@ int hw_pages_reserve(size_t size_bytes, size_t alignment, void **base) {
     if (alignment < page) alignment = page;
     size_t slack = alignment > page ? alignment : 0;
     if (size_bytes > SIZE_MAX - slack) return ENOMEM;
-    if (injected()) return ENOMEM;
+    if (hw_pages_injected()) return ENOMEM;
     char *start = mmap(NULL, size_bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) return errno;
     size_t front = (size_t)(-(uintptr_t)start) & (alignment - 1);
@@ -66,7 +65,7 @@ int hw_pages_decommit(void *base, size_t size_bytes) { return advise(base, size_
 
 int hw_pages_protect(void *base, size_t size_bytes, int access) {
     if (!is_range(base, size_bytes)) return EINVAL;
-    if (injected()) return ENOMEM;
+    if (hw_pages_injected()) return ENOMEM;
     int protection = (access & HW_PAGES_READ ? PROT_READ : 0) | (access & HW_PAGES_WRITE ? PROT_WRITE : 0) |
                      (access & HW_PAGES_EXECUTE ? PROT_EXEC : 0);
     return mprotect(base, size_bytes, protection) == 0 ? 0 : errno;
@@ -80,7 +79,7 @@ int hw_pages_resident(const void *base, size_t size_bytes, size_t *resident_byte
     unsigned char in_core[4096]; /* one answer per page: 16 MiB at a time, on the stack */
     size_t page = hw_pages_size(), resident = 0;
     if (!is_range(base, size_bytes)) return EINVAL;
-    if (injected()) return ENOMEM;
+    if (hw_pages_injected()) return ENOMEM;
     for (size_t done = 0, step; done < size_bytes; done += step) {
         step = size_bytes - done < sizeof in_core * page ? size_bytes - done : sizeof in_core * page;
         if (mincore((char *)base + done, step, in_core) != 0) return errno;

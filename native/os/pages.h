@@ -53,4 +53,7 @@ int hw_pages_release(void *base, size_t size_bytes);
  * were still to go. It costs one load per system call, so it is always compiled in: what is tested is what ships. */
 long hw_pages_fail_nth(long n);
 
+/* True when this call is the one to fail; for the other files of os/ that get memory from the kernel. */
+bool hw_pages_injected(void);
+
 #endif

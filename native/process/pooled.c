@@ -31,7 +31,7 @@ static hw_lock lock;
 static hw_extent control;
 static hw_page_heap *heap;
 static hw_slabs slabs;
-static uint64_t events;
+static _Atomic uint64_t events; /* read without the lock */
 static unsigned giving_back; /* threads that hold a run outside the lock */
 /* One bit per 2 MiB: huge pages were asked for there. Memory that is cut up later must not keep the advice, or touching
  * one small block would make 2 MiB resident. */
@@ -80,6 +80,7 @@ void hw_pooled_lock_at_rest(void) {
 
 /* ---- figures, kept in the record under the lock ---- */
 
+/* Not called for every slot, so the record may be off by the slots taken and freed since; hw_pooled_read never is. */
 static inline void note_retained(void) {
     int64_t slab_free = (int64_t)slabs.slab_pages * (int64_t)HW_PAGE_BYTES - (int64_t)slabs.live_bytes;
     int64_t retained = (int64_t)heap->dirty_pages * (int64_t)HW_PAGE_BYTES + slab_free;
@@ -99,7 +100,7 @@ static inline void note_allocated(size_t requested, size_t allocated) {
     unsigned class = hw_record_size_class(requested);
     record->size_class_count[class]++;
     record->size_class_bytes[class] += (int64_t)requested;
-    events++;
+    atomic_store_explicit(&events, atomic_load_explicit(&events, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
 static inline void note_freed(size_t requested, size_t allocated) {
@@ -107,7 +108,7 @@ static inline void note_freed(size_t requested, size_t allocated) {
     record->heap_requested_bytes -= (int64_t)requested;
     record->heap_allocated_bytes -= (int64_t)allocated;
     record->heap_blocks--;
-    events++;
+    atomic_store_explicit(&events, atomic_load_explicit(&events, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
 /* ---- memory from and to the kernel ---- */
@@ -191,6 +192,21 @@ static void advise(uint32_t page, uint32_t pages, bool huge, bool has_fresh) {
     }
 }
 
+/* Books a block's pages, sets their advice and, where the block takes fresh ones, holds the law of retention.
+ * Returns how many were resident. Lock held. */
+static uint32_t settle(uint32_t page, uint32_t pages, bool huge) {
+    uint32_t resident = hw_page_heap_count_dirty(heap, page, pages), fresh = pages - resident;
+    hw_process_record->reused_bytes += (int64_t)resident * (int64_t)HW_PAGE_BYTES;
+    hw_process_record->fresh_bytes += (int64_t)fresh * (int64_t)HW_PAGE_BYTES;
+    advise(page, pages, huge, fresh != 0);
+    uint64_t limit = hw_retention_limit_pages(heap->live_pages);
+    if (fresh != 0 && heap->live_pages + heap->dirty_pages > limit)
+        give_back_locked(limit > heap->live_pages ? limit - heap->live_pages : 0, PURGE_BATCH_PAGES, HW_RETURN_CAP);
+    else
+        note_retained();
+    return resident;
+}
+
 /* ---- blocks ---- */
 
 static void *allocate_slot(size_t size_bytes, bool zeroed) {
@@ -202,15 +218,9 @@ static void *allocate_slot(size_t size_bytes, bool zeroed) {
         hw_lock_release(&lock);
         return NULL;
     }
-    if (slabs.slab_pages != slab_pages) { /* a new slab was cut */
-        uint32_t page = (uint32_t)(offset >> HW_PAGE_SHIFT), pages = slabs.slab_pages - slab_pages;
-        uint32_t resident = hw_page_heap_count_dirty(heap, page, pages);
-        hw_process_record->reused_bytes += (int64_t)resident * (int64_t)HW_PAGE_BYTES;
-        hw_process_record->fresh_bytes += (int64_t)(pages - resident) * (int64_t)HW_PAGE_BYTES;
-        advise(page, pages, false, resident != pages);
-        note_retained();
-    }
     note_allocated(size_bytes, hw_slab_class_bytes(hw_slab_class(size_bytes)));
+    if (slabs.slab_pages != slab_pages) /* a new slab was cut, and this is its first slot */
+        settle((uint32_t)(offset >> HW_PAGE_SHIFT), slabs.slab_pages - slab_pages, false);
     hw_lock_release(&lock);
     char *block = hw_pooled_extent.base + offset;
     if (zeroed) memset(block, 0, size_bytes);
@@ -243,12 +253,11 @@ static void *allocate_span(size_t size_bytes, bool zeroed, bool roomy) {
     }
     size_t allocated = (size_t)pages * HW_PAGE_BYTES;
     hw_page_at(heap, page)->slack = (uint32_t)(allocated - size_bytes);
-    uint32_t resident = hw_page_heap_count_dirty(heap, page, pages), fresh = pages - resident;
-    hw_process_record->reused_bytes += (int64_t)resident * (int64_t)HW_PAGE_BYTES;
-    hw_process_record->fresh_bytes += (int64_t)fresh * (int64_t)HW_PAGE_BYTES;
     note_allocated(size_bytes, allocated);
-    advise(page, pages, size_bytes >= HW_POOLED_HUGE_BYTES, fresh != 0);
-    if (zeroed && resident != 0) {
+    uint32_t resident = settle(page, pages, size_bytes >= HW_POOLED_HUGE_BYTES);
+    if (zeroed && resident == pages) {
+        zero_all = true;
+    } else if (zeroed && resident != 0) {
         for (uint32_t at = page, length; (length = hw_page_heap_dirty_run(heap, &at, page + pages)) != 0; at += length) {
             if (n_runs == RUNS) {
                 zero_all = true;
@@ -257,13 +266,7 @@ static void *allocate_span(size_t size_bytes, bool zeroed, bool roomy) {
             runs[n_runs][0] = at - page;
             runs[n_runs++][1] = length;
         }
-        if (resident == pages) zero_all = true;
     }
-    uint64_t limit = hw_retention_limit_pages(heap->live_pages);
-    if (fresh != 0 && heap->live_pages + heap->dirty_pages > limit)
-        give_back_locked(limit > heap->live_pages ? limit - heap->live_pages : 0, PURGE_BATCH_PAGES, HW_RETURN_CAP);
-    else
-        note_retained();
     hw_lock_release(&lock);
     char *block = address_of(page);
     if (zeroed && (zero_all || n_runs != 0)) zero(block, size_bytes, (const uint32_t(*)[2])runs, n_runs, zero_all);
@@ -349,11 +352,14 @@ static bool resize(uint32_t page, int slot, size_t size_bytes) {
         needed = (size_t)pages_for(size_bytes) * HW_PAGE_BYTES;
         if (!hw_page_heap_resize(heap, page, pages_for(size_bytes))) return false;
         hw_page_at(heap, page)->slack = (uint32_t)(needed - size_bytes);
-        if (needed > held) advise(page, pages_for(size_bytes), size_bytes >= HW_POOLED_HUGE_BYTES, true);
     }
     note_freed(requested, held);
     note_allocated(size_bytes, needed);
-    note_retained();
+    if (needed > held)
+        settle(page + (uint32_t)(held >> HW_PAGE_SHIFT), (uint32_t)((needed - held) >> HW_PAGE_SHIFT),
+               size_bytes >= HW_POOLED_HUGE_BYTES);
+    else
+        note_retained();
     return true;
 }
 
@@ -389,7 +395,7 @@ size_t hw_pooled_give_back(size_t retained_target_bytes, bool slabs_too, int why
 size_t hw_pooled_trim(size_t keep_bytes) { return hw_pooled_give_back(keep_bytes, true, HW_RETURN_ASKED); }
 
 uint64_t hw_pooled_live_pages(void) { return heap == NULL ? 0 : heap->live_pages; }
-uint64_t hw_pooled_events(void) { return events; }
+uint64_t hw_pooled_events(void) { return atomic_load_explicit(&events, memory_order_relaxed); }
 
 const char *hw_pooled_check(uint64_t *offset_bytes) {
     uint32_t page = 0;
@@ -406,6 +412,7 @@ void hw_pooled_read(hw_pooled_figures *figures) {
     *figures = (hw_pooled_figures){0};
     if (heap == NULL) return;
     hw_lock_acquire(&lock);
+    note_retained();
     const hw_record *record = hw_process_record;
     figures->requested_bytes = (uint64_t)record->heap_requested_bytes;
     figures->allocated_bytes = (uint64_t)record->heap_allocated_bytes;

@@ -118,7 +118,7 @@ static void keep(keeper_memory *last) {
     bool asleep = last->asleep_epochs >= HW_IDLE_EPOCHS;
     if (asleep && last->quiet_epochs >= HW_IDLE_EPOCHS)
         hw_pooled_give_back(0, true, HW_RETURN_IDLE);
-    else if ((uint64_t)hw_process_record->retained_bytes > keep_bytes)
+    else
         hw_pooled_give_back(keep_bytes, false, HW_RETURN_CAP);
 
     hw_record_tick();
