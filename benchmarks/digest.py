@@ -37,9 +37,7 @@ def feed(sha: Any, value: Any) -> None:
     elif isinstance(value, (int, float, str, bool, np.generic)):
         sha.update(f"{type(value).__name__}{value!r}".encode())
     else:
-        raise TypeError(
-            f"cannot digest {type(value).__name__}: return arrays, tables, numbers or text instead"
-        )
+        raise TypeError(f"cannot digest {type(value).__name__}: return arrays, tables, numbers or text instead")
 
 
 def pieces(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -50,11 +50,7 @@ def launch(configuration: Configuration, arguments: Sequence[str]) -> Launched:
             told = err.read().decode(errors="replace")[-2000:]
             raise ProgramFailedError(f"{' '.join(command)} ended with {process.returncode}:\n{told}")
     output = json.loads(lines[-1]) if lines else {}
-    absent = [
-        name for name in configuration.expects if name not in output.get("allocators", configuration.expects)
-    ]
+    absent = [name for name in configuration.expects if name not in output.get("allocators", configuration.expects)]
     if absent:
-        raise ProgramFailedError(
-            f"{' '.join(command)}: {', '.join(absent)} is not in the process; it measured nothing"
-        )
+        raise ProgramFailedError(f"{' '.join(command)}: {', '.join(absent)} is not in the process; it measured nothing")
     return Launched(output, usage.ru_utime + usage.ru_stime, wall_s)

@@ -44,9 +44,7 @@ def render(paired: Paired) -> str:
         "CPU added",
         *(f"{name}, {'work' if figure == 'cpu_s' else 'tree'}" for name, figure in columns),
     ]
-    found = {
-        s: [paired.ratio(s, name, "default", figure) for name, figure in columns] for s in paired.subjects
-    }
+    found = {s: [paired.ratio(s, name, "default", figure) for name, figure in columns] for s in paired.subjects}
     rows = [[subject, *(f"{(ratio - 1):+.1%}" for ratio in ratios)] for subject, ratios in found.items()]
     means = [geometric_mean(column) for column in zip(*found.values(), strict=True)]
     rows.append(["geometric mean", *(f"{(mean - 1):+.1%}" for mean in means)])

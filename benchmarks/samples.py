@@ -43,9 +43,7 @@ class Samples:
             ours = self.document
             same = all(before[key] == ours[key] for key in ("schema_version", "benchmark", "machine"))
             if not same:
-                raise SystemExit(
-                    f"{path} comes from another machine, benchmark or set of libraries; move it away"
-                )
+                raise SystemExit(f"{path} comes from another machine, benchmark or set of libraries; move it away")
             self.document = before
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -89,9 +87,7 @@ def interleave(
 def machine() -> dict[str, Any]:
     """What the figures depend on and what must be the same for them to be put in one table."""
     cpu = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
     memory_kib = int(Path("/proc/meminfo").read_text().split()[1])
     thp = Path("/sys/kernel/mm/transparent_hugepage/enabled")

@@ -41,9 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/temporaries.json"))
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
     parser.add_argument("--show", action="store_true", help="measure nothing; print what the file has")
-    parser.add_argument(
-        "--worker", type=int, metavar="BYTES", help="be one sample: measure here and print it"
-    )
+    parser.add_argument("--worker", type=int, metavar="BYTES", help="be one sample: measure here and print it")
     options = parser.parse_args(arguments)
     if options.worker:
         print(json.dumps(evaluate(options.worker)))
@@ -112,16 +110,12 @@ def render(paired: Paired) -> str:
         rows.append([size, f"{microseconds:,.0f}", *(f"x{cell(speed[name])}" for name in names)])
     means = [f"x{cell(geometric_mean(speed[name] for speed in speeds.values()))}" for name in names]
     rows.append(["geometric mean", "", *means])
-    parts = [
-        f"**CPU time per evaluation: default / configuration, above 1 is faster**\n\n{table(header, rows)}"
-    ]
+    parts = [f"**CPU time per evaluation: default / configuration, above 1 is faster**\n\n{table(header, rows)}"]
 
     for figure, title in (("faults", "Page faults per evaluation"), ("peak_resident_bytes", "Peak (MB)")):
         scale = 1e6 if figure.endswith("_bytes") else 1.0
         listed = ["default", *names]
-        rows = [
-            [s, *(f"{paired.figure(s, n, figure) / scale:,.1f}" for n in listed)] for s in paired.subjects
-        ]
+        rows = [[s, *(f"{paired.figure(s, n, figure) / scale:,.1f}" for n in listed)] for s in paired.subjects]
         parts.append(f"**{title}**\n\n{table(['array', *listed], rows)}")
     if "pooled" in names:
         parts.append(claims(paired, speeds))

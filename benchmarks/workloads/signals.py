@@ -9,9 +9,7 @@ def scipy_spectrogram() -> Work:
     from scipy import signal
 
     rng = np.random.default_rng(21)
-    samples = signal.chirp(np.linspace(0, 60, 2_400_000), 50, 60, 8_000) + 0.1 * rng.standard_normal(
-        2_400_000
-    )
+    samples = signal.chirp(np.linspace(0, 60, 2_400_000), 50, 60, 8_000) + 0.1 * rng.standard_normal(2_400_000)
     kernel = signal.windows.hann(20_001)
 
     def work() -> object:

@@ -37,9 +37,7 @@ def pandas_rolling_resample() -> Work:
 
     rng = np.random.default_rng(12)
     index = pd.date_range("2024-01-01", periods=1_000_000, freq="s")
-    frame = pd.DataFrame(
-        rng.standard_normal((len(index), 3)).cumsum(axis=0), index=index, columns=list("abc")
-    )
+    frame = pd.DataFrame(rng.standard_normal((len(index), 3)).cumsum(axis=0), index=index, columns=list("abc"))
 
     def work() -> object:
         rolling = frame.rolling(300).agg(["mean", "std"])
@@ -96,9 +94,7 @@ def pandas_read_csv() -> Work:
 
     def work() -> object:
         frame = pd.read_csv(io.StringIO(csv), parse_dates=["time"], dtype={"name": "category"})
-        monthly = frame.groupby([frame["time"].dt.to_period("M"), "name"], observed=True)[
-            ["count", "value"]
-        ].mean()
+        monthly = frame.groupby([frame["time"].dt.to_period("M"), "name"], observed=True)[["count", "value"]].mean()
         missing = frame.mask(frame["count"] < 500)
         return frame, monthly.to_numpy(), missing["other"].interpolate(), missing.describe().to_numpy()
 
@@ -123,9 +119,7 @@ def polars_groupby_join() -> Work:
     def work() -> object:
         joined = frame.join(names, on="key").with_columns((pl.col("x") * pl.col("weight")).alias("z"))
         groups = joined.group_by("key").agg(pl.col("z").max(), pl.col("y").min(), pl.len()).sort("key")
-        rolling = joined.sort("day", "key", "x").select(
-            pl.col("z").rolling_mean(50), pl.col("y").rolling_max(50)
-        )
+        rolling = joined.sort("day", "key", "x").select(pl.col("z").rolling_mean(50), pl.col("y").rolling_max(50))
         return groups.to_numpy(), rolling.to_numpy()
 
     return work

@@ -98,7 +98,7 @@ def test_report_says_when_results_differ_and_keeps_losing_rows(tmp_path: Path) -
     samples.add(0, "bad", "pooled", {**figures, "cpu_s": 2.0, "digest": "b"})
     report = programs.render(Paired(samples))
     assert "RESULTS DIFFER between configurations in: bad" in report
-    assert "bad x0.50" in report
+    assert "bad 0.50" in report
     assert "- minor_faults above 0.20: 1 of 2: bad 1.00" in report
 
 
