@@ -10,6 +10,7 @@
 /* The error class heapwright.model.errors.<name> (borrowed for ever), or NULL with an exception set. */
 PyObject *hw_error_class(const char *name);
 
+int hw_bind_arenas(PyObject *module);
 int hw_bind_peer(PyObject *module);
 
 #endif

@@ -10,6 +10,7 @@ static const bind_function BIND[] = {
     hw_bind_process,
     hw_bind_sampler,
     hw_bind_peer,
+    hw_bind_arenas,
     NULL,
 };
 

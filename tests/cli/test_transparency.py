@@ -56,9 +56,7 @@ def test_script_sees_the_same_world(same: Callable, tmp_path: Path) -> None:
     ],
 )
 def test_every_way_to_end(same: Callable, tmp_path: Path, statement: str, exit_code: int) -> None:
-    write(
-        tmp_path / "prog.py", f"import os, sys\nprint('hello', flush=True)\ndef f():\n    {statement}\nf()\n"
-    )
+    write(tmp_path / "prog.py", f"import os, sys\nprint('hello', flush=True)\ndef f():\n    {statement}\nf()\n")
     assert same("prog.py").exit_code == exit_code
 
 
@@ -106,9 +104,7 @@ def test_a_failing_sitecustomize_fails_as_before(observed: Callable, tmp_path: P
     write(tmp_path / "prog.py", "print('still here')")
     result = observed("prog.py", PYTHONPATH=str(tmp_path / "site"))
     # once in the supervisor's own interpreter, once in the program's
-    assert (
-        result.stderr.count("Error in sitecustomize; set PYTHONVERBOSE for traceback:\nRuntimeError: no") == 2
-    )
+    assert result.stderr.count("Error in sitecustomize; set PYTHONVERBOSE for traceback:\nRuntimeError: no") == 2
     assert result.stdout == "still here\n"
 
 

@@ -1,0 +1,1 @@
+"""The ``heapwright`` command: one module per subcommand, and what stands around ``run``."""

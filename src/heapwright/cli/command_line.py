@@ -54,7 +54,7 @@ class RunOptions:
         self.arguments: list[str] = []
 
 
-class HelpRequested(Exception):  # noqa: N818  (not an error)
+class HelpRequested(Exception):
     """``--help`` was among our options."""
 
 
@@ -109,9 +109,7 @@ def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
     elif name == "--json":
         options.json = value("the file to write")
         if options.json in ("", "-"):
-            raise CommandLineError(
-                "--json needs a file name: stdout belongs to the program (try /dev/stderr)"
-            )
+            raise CommandLineError("--json needs a file name: stdout belongs to the program (try /dev/stderr)")
     elif name == "--allocator":
         options.allocator = value("pooled or system")
         if options.allocator == "hardened":
@@ -147,9 +145,7 @@ def size_bytes(text: str) -> int:
     digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
     unit = text[len(digits) :].strip()
     if unit not in UNITS:
-        raise ValueError(
-            f"{text!r} is not a size: no unit {unit!r}, there are KiB MiB GiB TiB, kB MB GB TB, B"
-        )
+        raise ValueError(f"{text!r} is not a size: no unit {unit!r}, there are KiB MiB GiB TiB, kB MB GB TB, B")
     try:
         number = float(digits)
     except ValueError:

@@ -59,9 +59,7 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(f"heapwright {__version__}\n")
         return 0
     if name in NOT_YET:
-        raise CommandLineError(
-            f"`{name}` is not built yet in {__version__}; built are: {', '.join(COMMANDS)}"
-        )
+        raise CommandLineError(f"`{name}` is not built yet in {__version__}; built are: {', '.join(COMMANDS)}")
     if name not in COMMANDS:
         hint = f"; to observe a program: heapwright run {name}" if name.endswith(".py") else ""
         raise CommandLineError(f"no command {name!r}; there are: {', '.join(COMMANDS)}{hint}")

@@ -91,9 +91,7 @@ def _console_script(program: str, path: str) -> str:
         words = [_which(word) for word in words[1:] if not word.startswith("-") and "=" not in word][:1]
     interpreter = words[0] if words else ""
     if "python" not in os.path.basename(interpreter):
-        raise CommandLineError(
-            f"{program!r} is not a file here, and {path} is not a Python script but {shebang}"
-        )
+        raise CommandLineError(f"{program!r} is not a file here, and {path} is not a Python script but {shebang}")
     if os.path.dirname(interpreter) != os.path.dirname(sys.executable) and interpreter != sys.executable:
         raise CommandLineError(
             f"{path} belongs to another Python ({interpreter}); install heapwright there, or use "

@@ -32,9 +32,7 @@ class Session:
         os.mkdir(self.directory, 0o700)
         sample = "off" if options.sample is None else str(options.sample)
         with open(os.path.join(self.directory, "options"), "w") as file:
-            file.write(
-                f"allocator={options.allocator}\nsample={sample}\nsupervisor={os.getpid()}\nknock={KNOCK}\n"
-            )
+            file.write(f"allocator={options.allocator}\nsample={sample}\nsupervisor={os.getpid()}\nknock={KNOCK}\n")
 
     def path(self, pid: int, kind: str) -> str:
         """Name the file in which process `pid` keeps `kind`."""
@@ -43,9 +41,7 @@ class Session:
     def pids(self, kind: str) -> list[int]:
         """Return the processes that left a file of `kind`, oldest first."""
         with os.scandir(self.directory) as entries:
-            found = [
-                (entry.stat().st_ctime_ns, entry.name) for entry in entries if entry.name.endswith("." + kind)
-            ]
+            found = [(entry.stat().st_ctime_ns, entry.name) for entry in entries if entry.name.endswith("." + kind)]
         return [int(name.split(".")[0]) for _, name in sorted(found)]
 
     def environment(self) -> dict[str, str]:
@@ -63,12 +59,7 @@ class Session:
 
 def _writable_parent() -> str:
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm", os.environ.get("TMPDIR"), "/tmp"):
-        if (
-            parent
-            and os.path.isabs(parent)
-            and os.access(parent, os.W_OK | os.X_OK)
-            and os.path.isdir(parent)
-        ):
+        if parent and os.path.isabs(parent) and os.access(parent, os.W_OK | os.X_OK) and os.path.isdir(parent):
             return parent
     return os.getcwd()
 

@@ -82,9 +82,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGCHLD, self._original_child)
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-                signal.signal(
-                    signal.SIGINT, signal.SIG_DFL
-                )  # not a KeyboardInterrupt of ours, in the last step
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # not a KeyboardInterrupt of ours, in the last step
             signal.pthread_sigmask(signal.SIG_SETMASK, self._original_mask)
             os.execve(command[0], command, environment)
         except BaseException as error:
@@ -130,9 +128,7 @@ class Supervisor:
 
     def _child_event(self) -> Ending | None:
         """Stop when the program stopped, so that the shell sees a stopped job; reap it when it ended."""
-        while (
-            event := os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
-        ) is not None:
+        while (event := os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT)) is not None:
             if event.si_pid != self.pid:
                 os.waitpid(event.si_pid, os.WUNTRACED)
             elif event.si_code == os.CLD_STOPPED:

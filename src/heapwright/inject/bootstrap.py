@@ -58,20 +58,18 @@ def _describe(session: str, options: dict[str, str]) -> None:
 
 
 def _start_native(session: str, options: dict[str, str]) -> None:
-    if hasattr(_native, "arenas_start"):
-        _native.arenas_start(session)
-    if hasattr(_native, "process_start"):
-        _native.process_start(session, options["allocator"])
-    if options["sample"] != "off" and hasattr(_native, "sampler_start"):
+    _native.arenas_start(session)
+    _native.process_start(session, options["allocator"])
+    if options["sample"] != "off":
         _native.sampler_start(session, int(options["sample"]))
 
 
 def _watch_numpy(session: str, options: dict[str, str]) -> None:
     def install() -> None:
         try:
-            from heapwright.adapters.numpy import install_for_run  # type: ignore[import-not-found, unused-ignore]
+            from heapwright.adapters.numpy import install_for_run
 
-            install_for_run(options["allocator"])
+            install_for_run("pooled" if options["allocator"] == "pooled" else "system")
         except Exception as error:
             record_failure(session, "hook under NumPy", error)
 
@@ -79,14 +77,13 @@ def _watch_numpy(session: str, options: dict[str, str]) -> None:
 
 
 def _leave(session: str, supervisor: int, knock: int) -> None:
-    """Hold still until the supervisor has looked at this process's memory for the last time."""
+    """Take the last figures, and hold still until the supervisor has taken its own."""
+    _native.process_finish()
     if os.getppid() != supervisor:
         return  # a child of the program: its record is enough
     seen = f"{session}/{os.getpid()}.seen"
     deadline = time.monotonic() + LEAVING_WAIT_S
     try:
-        if hasattr(_native, "process_tick"):
-            _native.process_tick()
         os.kill(supervisor, _signal.SIGRTMIN + knock)
         while not os.access(seen, os.F_OK) and time.monotonic() < deadline:
             time.sleep(0.0005)
