@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from running import execute
 
 LOOKS_AROUND = """
 import sys, os, pickle, json
@@ -115,8 +116,6 @@ def test_the_users_pythonpath_is_kept(same: Callable, tmp_path: Path) -> None:
 
 
 def test_warnings_as_errors(tmp_path: Path) -> None:
-    from tests.cli.conftest import execute
-
     write(tmp_path / "prog.py", "import sys, numpy; print(sys.warnoptions, numpy.zeros(300_000).sum())")
     flags = ["-W", "error", "-X", "utf8"]
     plain = execute([sys.executable, *flags, "prog.py"], tmp_path)
