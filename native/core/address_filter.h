@@ -41,4 +41,11 @@ static inline void hw_filter_remove(hw_address_filter *filter, uint64_t address)
     if (now != HW_FILTER_STUCK && now != 0) atomic_store_explicit(count, (uint8_t)(now - 1), memory_order_relaxed);
 }
 
+/* Readers that run meanwhile see some slots before and some after. Pages where nothing was counted stay zero pages. */
+static inline void hw_filter_clear(hw_address_filter *filter) {
+    for (uint32_t slot = 0; slot < 1u << HW_FILTER_BITS; slot++)
+        if (atomic_load_explicit(&filter->count[slot], memory_order_relaxed) != 0)
+            atomic_store_explicit(&filter->count[slot], 0, memory_order_relaxed);
+}
+
 #endif

@@ -3,7 +3,9 @@
  * private memory) and the site table (core/site_table.h, in the file). Nothing is called while the lock is held that
  * could wait for anything: it is a leaf, below the GIL and below every lock of the program.
  *
- * tests/native/cost_sampler.c counts the instructions of each path. */
+ * Instructions per pair of allocated and freed, counted by callgrind (tests/native/cost_sampler.c; gcc 12, x86-64, 12
+ * frames that are known): off 10, on but not sampled 22, sampled about 1,160. With Python's frames, CPU time: 0.9 ns,
+ * 2 ns, and 0.12 us (3.12, 3.13) or 0.31 us (3.11, where telling code objects apart takes more). */
 #include "process/sampler.h"
 
 #include <errno.h>
@@ -30,6 +32,7 @@ _Static_assert(HW_SAMPLE_STACK_BITS == HW_SITES_STACK_BITS, "a live sample refer
  * forked child starts a new session, so that it does not repeat its parent's random numbers. */
 static _Atomic uint32_t active_session;
 static hw_address_filter filter;
+static _Atomic(const hw_frame_walker *) walker; /* used before the lock is taken: a walk is the longest part */
 
 static _Thread_local struct {
     int64_t remaining_bytes; /* to the next sampling point; < 0: it lies in this block */
@@ -47,7 +50,6 @@ static struct {
     uint64_t mean_bytes;
     uint64_t seed;
     pid_t pid;
-    hw_frame_walker walker;
     hw_site_table sites;
     hw_sample_table samples;
     void *private_memory;
@@ -151,7 +153,7 @@ static uint32_t find_stack(const hw_frame_ref *refs, uint32_t depth, bool trunca
         frames[i] = hw_site_table_find_frame(&state.sites, refs[i].key);
         if (LIKELY(frames[i] != HW_SITES_NONE)) continue;
         hw_frame_text text;
-        state.walker.describe(&refs[i], &text);
+        atomic_load_explicit(&walker, memory_order_relaxed)->describe(&refs[i], &text);
         frames[i] = hw_site_table_add_frame(&state.sites, refs[i].key, &text);
         if (frames[i] == HW_SITES_NONE) return HW_SITES_OVERFLOW;
     }
@@ -178,13 +180,15 @@ static bool make_room(void) {
     return true;
 }
 
-static __attribute__((noinline)) void record(uint64_t address, uint64_t weight_bytes) {
+static __attribute__((noinline)) void record(uint64_t address, uint64_t weight_bytes, uint32_t session) {
     hw_frame_ref refs[HW_SITES_FRAMES_MAX];
     bool truncated = false;
-    uint32_t depth = state.walker.walk(refs, HW_SITES_FRAMES_MAX, &truncated);
+    uint32_t depth = atomic_load_explicit(&walker, memory_order_acquire)->walk(refs, HW_SITES_FRAMES_MAX, &truncated);
     if (weight_bytes > HW_SAMPLE_WEIGHT_MAX) weight_bytes = HW_SAMPLE_WEIGHT_MAX;
     enter();
-    if (atomic_load_explicit(&active_session, memory_order_relaxed) != 0) {
+    /* The weight is this session's. Only a fork changes the session under the thread that is here because of it. */
+    uint32_t now = atomic_load_explicit(&active_session, memory_order_relaxed);
+    if (now == session || (now != 0 && local.forking)) {
         forget(address); /* a block whose end we were not told of */
         uint32_t stack = find_stack(refs, depth, truncated);
         bool tracked = make_room();
@@ -219,10 +223,10 @@ static __attribute__((noinline)) void allocated_slowly(uint64_t address, uint64_
     bool joined = local.session == session;
     if (!joined && (joined = join_session(session))) local.remaining_bytes -= (int64_t)size_bytes;
     if (!joined) {
-        record(address, size_bytes);
+        record(address, size_bytes, session);
     } else if (local.remaining_bytes < 0) {
         local.remaining_bytes = hw_poisson_gap_bytes(&local.random, local.mean_bytes);
-        record(address, hw_poisson_weight_bytes(size_bytes, local.mean_bytes));
+        record(address, hw_poisson_weight_bytes(size_bytes, local.mean_bytes), session);
     }
     errno = saved_errno;
 }
@@ -267,7 +271,7 @@ static int start(uint64_t mean_bytes, uint64_t seed) {
         release_private();
         return error;
     }
-    if (state.sessions != 0) memset((void *)&filter, 0, sizeof filter);
+    hw_filter_clear(&filter);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t moment = (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 30;
@@ -281,7 +285,7 @@ static int start(uint64_t mean_bytes, uint64_t seed) {
 static pthread_once_t fork_handlers = PTHREAD_ONCE_INIT;
 static void register_fork_handlers(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
 
-int hw_sampler_start(const char *directory, uint64_t mean_bytes, uint64_t seed, const hw_frame_walker *walker) {
+int hw_sampler_start(const char *directory, uint64_t mean_bytes, uint64_t seed, const hw_frame_walker *frame_walker) {
     if (directory[0] != '/') return EINVAL;
     if (strlen(directory) >= PATH_BYTES) return ENAMETOOLONG;
     pthread_once(&fork_handlers, register_fork_handlers);
@@ -289,7 +293,7 @@ int hw_sampler_start(const char *directory, uint64_t mean_bytes, uint64_t seed, 
     int error = EALREADY;
     if (atomic_load(&active_session) == 0) {
         strcpy(state.directory, directory);
-        state.walker = *walker;
+        atomic_store(&walker, frame_walker);
         error = start(mean_bytes, seed);
     }
     leave();

@@ -36,7 +36,7 @@ typedef struct {
 } hw_frame_walker;
 
 /* Starts a site table in <directory>/<pid>.sites (core/site_table.h); a forked child gets one of its own there.
- * `mean_bytes` 0: every block is recorded. `seed` 0: from the clock. `directory` is absolute.
+ * `mean_bytes` 0: every block is recorded. `seed` 0: from the clock. `directory` is absolute. `walker` stays for ever.
  * Returns 0, EALREADY, EINVAL, ENAMETOOLONG, or what the system said. */
 int hw_sampler_start(const char *directory, uint64_t mean_bytes, uint64_t seed, const hw_frame_walker *walker);
 

@@ -115,12 +115,8 @@ def test_exact_mode_equals_a_dictionary(
         _native.sampler_stop()
     by_site = {stack.frames[1].function: stack for stack in table.stacks}
     assert {name: stack.total_bytes for name, stack in by_site.items()} == total
-    assert {
-        name: stack.live_bytes_end for name, stack in by_site.items() if stack.live_bytes_end
-    } == held_at_end(live)
-    assert {
-        name: stack.live_bytes_peak for name, stack in by_site.items() if stack.live_bytes_peak
-    } == at_peak
+    assert {name: stack.live_bytes_end for name, stack in by_site.items() if stack.live_bytes_end} == held_at_end(live)
+    assert {name: stack.live_bytes_peak for name, stack in by_site.items() if stack.live_bytes_peak} == at_peak
     assert table.peak_bytes == peak_bytes
     assert table.live_bytes == sum(size for _, size in live.values())
 
@@ -203,9 +199,7 @@ def test_code_at_a_reused_address_is_not_taken_for_the_former(session: Session) 
         function(_native.sampler_allocated)
         del function
     assert len(addresses) < 1_000, "the test is void: no address was used twice"
-    assert {stack.frames[0].function for stack in session.read().stacks} == {
-        f"f_{n:04}" for n in range(1_000)
-    }
+    assert {stack.frames[0].function for stack in session.read().stacks} == {f"f_{n:04}" for n in range(1_000)}
 
 
 # ------------------------------------------------------------------------ frames
@@ -379,9 +373,7 @@ def test_undecodable_and_overlong_names(session: Session) -> None:
         namespace["f"](_native.sampler_allocated)
     undecodable, accented, plain = (stack.frames[0].file for stack in session.read().stacks)
     assert undecodable == "/x/\\udc80.py"
-    assert (
-        accented == "é" * 510 + ".py"
-    )  # 1,024 bytes hold 510 of two and three of one: cut between characters
+    assert accented == "é" * 510 + ".py"  # 1,024 bytes hold 510 of two and three of one: cut between characters
     assert plain == "y" * 1021 + ".py"
 
 

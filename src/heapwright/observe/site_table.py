@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from heapwright import _native
+from heapwright.model.errors import HeapwrightError
 
 MAGIC = b"WSITES01"
 NATIVE, OVERFLOW = 0, 1  #: numbers of the two stacks that have no frames
@@ -27,15 +28,24 @@ _STACK = struct.Struct(f"<II{len(_native.SITES_STACK_FIELDS)}Q")
 _FRAME = struct.Struct("<IIII")
 
 
-class SiteTableError(ValueError):
-    """The file is not a site table, or one of another version. Attributes: ``path``, ``reason``."""
+class SiteTableError(HeapwrightError, ValueError):
+    """The file is not a site table, or one of another version.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    reason : str
+    """
+
+    path: Path
+    reason: str
 
     def __init__(self, path: Path, reason: str) -> None:
-        self.path = path
-        self.reason = reason
         super().__init__(
             f"cannot read {path} as a site table: {reason}. "
-            "Give the <pid>.sites file of a session, as written by this version of heapwright."
+            "Give the <pid>.sites file of a session, as written by this version of heapwright.",
+            path=path,
+            reason=reason,
         )
 
 
@@ -163,9 +173,7 @@ class _Reader:
             raise SiteTableError(self._path, f"its header has {len(raw)} B of {_HEADER.size} B")
         header = dict(zip(_native.SITES_FIELDS, _HEADER.unpack(raw), strict=True))
         if header["version"] != _native.SITES_VERSION:
-            raise SiteTableError(
-                self._path, f"it has version {header['version']}, this reader {_native.SITES_VERSION}"
-            )
+            raise SiteTableError(self._path, f"it has version {header['version']}, this reader {_native.SITES_VERSION}")
         return header
 
     def _section(self, header: dict[str, int], name: str, unit_bytes: int) -> bytes:
@@ -187,11 +195,7 @@ class _Reader:
         first, marked = values[:2]
         counters = dict(zip(_native.SITES_STACK_FIELDS, values[2:], strict=True))
         depth = marked & ~TRUNCATED
-        if (
-            depth > FRAMES_MAX
-            or (depth == 0) != (number <= OVERFLOW)
-            or (first + depth) * 4 > len(self._links)
-        ):
+        if depth > FRAMES_MAX or (depth == 0) != (number <= OVERFLOW) or (first + depth) * 4 > len(self._links):
             return None
         frames: list[Frame] = []
         for link in struct.unpack_from(f"<{depth}I", self._links, first * 4) if depth else ():
