@@ -31,3 +31,13 @@ def same(tmp_path: Path) -> Callable[..., Result]:
         return ours
 
     return check
+
+
+@pytest.fixture
+def doctor(tmp_path: Path) -> Callable[..., Result]:
+    """Run `heapwright doctor`."""
+
+    def run(*arguments: str) -> Result:
+        return execute([*PLAIN, "-m", "heapwright", "doctor", *arguments], tmp_path)
+
+    return run

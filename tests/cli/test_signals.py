@@ -1,4 +1,4 @@
-"""A signal reaches the program exactly once, whoever it was sent to; and the shell sees what it would see without us."""
+"""A signal reaches the program exactly once, whoever it was sent to; the shell sees what it would without us."""
 
 import os
 import pty
