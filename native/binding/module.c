@@ -5,12 +5,18 @@ typedef int (*bind_function)(PyObject *module);
 
 int hw_bind_process(PyObject *module);
 int hw_bind_sampler(PyObject *module);
+int hw_bind_space(PyObject *module);
+int hw_bind_block(PyObject *module);
+int hw_bind_heap(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_process,
     hw_bind_sampler,
     hw_bind_peer,
     hw_bind_arenas,
+    hw_bind_space,
+    hw_bind_block,
+    hw_bind_heap,
     NULL,
 };
 

@@ -11,21 +11,168 @@ from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = (
-    False  # importing typing (10 ms) would cost more than everything else here; checkers know the name
-)
+TYPE_CHECKING = False  # importing typing (10 ms) would cost more than everything else here; checkers know the name
 if TYPE_CHECKING:
     from typing import Any
 
     from heapwright import adapters as adapters
+    from heapwright._native import (
+        Block as Block,
+    )
+    from heapwright.heaps.builder import (
+        HeapBuilder as HeapBuilder,
+    )
+    from heapwright.heaps.builder import (
+        InvalidConfiguration as InvalidConfiguration,
+    )
+    from heapwright.heaps.heap import (
+        Heap as Heap,
+    )
+    from heapwright.heaps.limiting import (
+        Limiting as Limiting,
+    )
+    from heapwright.model.block import (
+        BlockSeen as BlockSeen,
+    )
+    from heapwright.model.errors import (
+        BlockFreed as BlockFreed,
+    )
+    from heapwright.model.errors import (
+        CorruptedHeap as CorruptedHeap,
+    )
+    from heapwright.model.errors import (
+        HeapwrightError as HeapwrightError,
+    )
+    from heapwright.model.errors import (
+        InvalidAlignment as InvalidAlignment,
+    )
+    from heapwright.model.errors import (
+        InvalidFree as InvalidFree,
+    )
+    from heapwright.model.errors import (
+        InvalidSize as InvalidSize,
+    )
+    from heapwright.model.errors import (
+        InvalidTransition as InvalidTransition,
+    )
+    from heapwright.model.errors import (
+        LimitExceeded as LimitExceeded,
+    )
+    from heapwright.model.errors import (
+        OutOfMemory as OutOfMemory,
+    )
+    from heapwright.model.errors import (
+        PermissionDenied as PermissionDenied,
+    )
+    from heapwright.model.errors import (
+        SpaceInUse as SpaceInUse,
+    )
+    from heapwright.model.errors import (
+        SystemCallFailed as SystemCallFailed,
+    )
+    from heapwright.model.errors import (
+        ViewExported as ViewExported,
+    )
+    from heapwright.model.lifecycle import (
+        State as State,
+    )
+    from heapwright.model.sizes import (
+        format_size as format_size,
+    )
+    from heapwright.model.sizes import (
+        parse_size as parse_size,
+    )
+    from heapwright.model.space import (
+        Permissions as Permissions,
+    )
+    from heapwright.model.statistics import (
+        HeapStatistics as HeapStatistics,
+    )
+    from heapwright.spaces.anonymous import (
+        AnonymousSpace as AnonymousSpace,
+    )
+    from heapwright.strategies.fits import (
+        BestFit as BestFit,
+    )
+    from heapwright.strategies.fits import (
+        FirstFit as FirstFit,
+    )
+    from heapwright.strategies.fits import (
+        NextFit as NextFit,
+    )
+    from heapwright.strategies.fits import (
+        WorstFit as WorstFit,
+    )
 
 __version__ = "0.1.0"
 
 #: public name -> the module that defines it
-_HOME: dict[str, str] = {}
+_HOME: dict[str, str] = {
+    "AnonymousSpace": "heapwright.spaces.anonymous",
+    "BestFit": "heapwright.strategies.fits",
+    "Block": "heapwright._native",
+    "BlockFreed": "heapwright.model.errors",
+    "BlockSeen": "heapwright.model.block",
+    "CorruptedHeap": "heapwright.model.errors",
+    "FirstFit": "heapwright.strategies.fits",
+    "Heap": "heapwright.heaps.heap",
+    "HeapBuilder": "heapwright.heaps.builder",
+    "HeapStatistics": "heapwright.model.statistics",
+    "HeapwrightError": "heapwright.model.errors",
+    "InvalidAlignment": "heapwright.model.errors",
+    "InvalidConfiguration": "heapwright.heaps.builder",
+    "InvalidFree": "heapwright.model.errors",
+    "InvalidSize": "heapwright.model.errors",
+    "InvalidTransition": "heapwright.model.errors",
+    "LimitExceeded": "heapwright.model.errors",
+    "Limiting": "heapwright.heaps.limiting",
+    "NextFit": "heapwright.strategies.fits",
+    "OutOfMemory": "heapwright.model.errors",
+    "PermissionDenied": "heapwright.model.errors",
+    "Permissions": "heapwright.model.space",
+    "SpaceInUse": "heapwright.model.errors",
+    "State": "heapwright.model.lifecycle",
+    "SystemCallFailed": "heapwright.model.errors",
+    "ViewExported": "heapwright.model.errors",
+    "WorstFit": "heapwright.strategies.fits",
+    "format_size": "heapwright.model.sizes",
+    "parse_size": "heapwright.model.sizes",
+}
 _ROOMS = frozenset({"adapters", "model"})
 
-__all__ = ["__version__", "adapters"]
+__all__ = [
+    "AnonymousSpace",
+    "BestFit",
+    "Block",
+    "BlockFreed",
+    "BlockSeen",
+    "CorruptedHeap",
+    "FirstFit",
+    "Heap",
+    "HeapBuilder",
+    "HeapStatistics",
+    "HeapwrightError",
+    "InvalidAlignment",
+    "InvalidConfiguration",
+    "InvalidFree",
+    "InvalidSize",
+    "InvalidTransition",
+    "LimitExceeded",
+    "Limiting",
+    "NextFit",
+    "OutOfMemory",
+    "PermissionDenied",
+    "Permissions",
+    "SpaceInUse",
+    "State",
+    "SystemCallFailed",
+    "ViewExported",
+    "WorstFit",
+    "__version__",
+    "adapters",
+    "format_size",
+    "parse_size",
+]
 
 
 def __getattr__(name: str) -> Any:

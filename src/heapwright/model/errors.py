@@ -112,9 +112,7 @@ class OutOfMemory(HeapwrightError, MemoryError):
             scattered = free_bytes >= size_bytes
             fix = "Free a neighbouring block" if scattered else "Free blocks"
             fix += (
-                ", create the space larger, or ask for less alignment"
-                if scattered
-                else ", or create the space larger"
+                ", create the space larger, or ask for less alignment" if scattered else ", or create the space larger"
             )
         super().__init__(
             f"{what}: {why}. {fix}",
@@ -281,8 +279,7 @@ class SpaceInUse(HeapwrightError, ValueError):
 
     def __init__(self, *, address: int, size_bytes: int) -> None:
         super().__init__(
-            f"the space at {address:#x} ({size_bytes} B) has a heap already. "
-            "Use that heap, or create another space",
+            f"the space at {address:#x} ({size_bytes} B) has a heap already. Use that heap, or create another space",
             address=address,
             size_bytes=size_bytes,
         )

@@ -44,11 +44,7 @@ class HeapStatistics:
     @property
     def internal_fragmentation(self) -> float:
         """(allocated - requested) / allocated: what nobody asked for. 0 without blocks."""
-        return (
-            (self.allocated_bytes - self.requested_bytes) / self.allocated_bytes
-            if self.allocated_bytes
-            else 0.0
-        )
+        return (self.allocated_bytes - self.requested_bytes) / self.allocated_bytes if self.allocated_bytes else 0.0
 
     @property
     def external_fragmentation(self) -> float:

@@ -1,0 +1,1 @@
+"""WHICH: strategies, each a name for a compiled procedure from a request to an offset or bottom."""

@@ -1,0 +1,79 @@
+/* The three types of the heaps room, and who keeps whom alive: a view keeps its block, a live block its heap, a heap its
+ * space. So the pages outlive every address that was handed out. None refers back, so none takes part in a cycle of its
+ * own, and a space and a block need no cycle collector. */
+#ifndef HW_BINDING_HEAP_TYPES_H
+#define HW_BINDING_HEAP_TYPES_H
+
+#include "binding/binding.h"
+#include "heap/heap.h"
+
+typedef struct HeapObject HeapObject;
+
+typedef struct {
+    PyObject_HEAD
+    hw_space space;
+    Py_ssize_t exports; /* buffers exported from blocks in it: while there are any, access is not taken away */
+    HeapObject *heap;   /* the one on it, not owned: it owns this; or NULL */
+} SpaceObject;
+
+struct HeapObject {
+    PyObject_HEAD
+    hw_heap heap;
+    SpaceObject *space;
+    Py_ssize_t alignment;    /* for requests that name none */
+    PyThread_type_lock lock; /* held by a long operation that has released the GIL, see heap.c */
+    long busy_pid;           /* the process in which one is under way, or 0 */
+};
+
+typedef struct {
+    PyObject_HEAD
+    HeapObject *heap; /* NULL: freed. A live block is in the heap under (address - base, number) */
+    char *address;
+    Py_ssize_t size_bytes;
+    Py_ssize_t exports;
+    uint32_t number;
+    uint8_t alignment_log2; /* as asked for: kept when the block moves */
+    PyObject *weak_references;
+} BlockObject;
+
+extern PyTypeObject HwSpace_Type, HwHeap_Type, HwBlock_Type;
+
+/* A new handle; steals nothing. NULL: no memory for the handle. */
+BlockObject *hw_block_new(HeapObject *heap, hw_fit_handle handle, Py_ssize_t size_bytes, uint8_t alignment_log2);
+
+/* Waits until no long operation is under way on the heap. Until the GIL is released again, none is. */
+void hw_heap_enter(HeapObject *heap);
+
+/* A long operation on the heap, without the GIL: between the two nobody else touches heap or space. */
+PyThreadState *hw_heap_begin_long(HeapObject *heap);
+void hw_heap_end_long(HeapObject *heap, PyThreadState *thread);
+
+/* The model's parse_size(object): a new reference to an int, or NULL with the error set. */
+PyObject *hw_model_size(PyObject *object);
+
+/* A size as Python code may give it, through the model's parse_size where it is not a plain int; UINT64_MAX where it does
+ * not fit. 0, or -1 with the error set. */
+int hw_as_size(PyObject *object, uint64_t *size_bytes);
+
+PyObject *hw_heap_trim_method(HeapObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
+PyObject *hw_heap_check_method(HeapObject *self, PyObject *unused);
+PyObject *hw_heap_counters_method(HeapObject *self, PyObject *unused);
+PyObject *hw_heap_walk_method(HeapObject *self, PyObject *unused);
+
+/* Frees a live block whose handle dies. */
+void hw_heap_drop_block(BlockObject *block);
+
+/* Raises BlockFreed for a freed block. Returns 0 or -1. */
+int hw_block_require_live(const BlockObject *block);
+
+/* Raises heapwright.model.errors.<name>(**fields), fields built as by Py_BuildValue("{s:..}"). Always returns NULL. */
+PyObject *hw_raise(const char *name, const char *format, ...);
+
+/* A member of an enumeration of the model: <module>.<class>(value); steals `value`. */
+PyObject *hw_model_member(const char *module, const char *class, PyObject *value);
+
+int hw_bind_space(PyObject *module);
+int hw_bind_block(PyObject *module);
+int hw_bind_heap(PyObject *module);
+
+#endif

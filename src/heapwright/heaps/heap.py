@@ -1,0 +1,131 @@
+"""Heap: one strategy over one space; the memory resource that everything else is stacked on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Generic, Self, TypeVar
+
+from heapwright import _native
+from heapwright.model.block import BlockSeen
+from heapwright.model.lifecycle import State
+from heapwright.model.protocols import Strategy
+from heapwright.model.sizes import Size, parse_alignment
+from heapwright.model.statistics import HeapStatistics
+
+S = TypeVar("S", bound=Strategy)
+
+_FUSED: dict[str, type[_native.Heap]] = {
+    "first-fit": _native.FirstFitHeap,
+    "best-fit": _native.BestFitHeap,
+    "worst-fit": _native.WorstFitHeap,
+    "next-fit": _native.NextFitHeap,
+}
+
+
+class Heap(_native.Heap, Generic[S]):
+    """A memory resource: blocks of any size from one space, found by one strategy, exact figures at any time.
+
+    The strategy is an object, ``Heap(space, strategy=BestFit())``, or a type, ``Heap[BestFit](space)``: then the
+    methods that are called are those that were compiled for it. The decisions are the same.
+
+    A block lives as long as its handle: dropping the handle frees it, `deallocate` does so now. While a view
+    of it is exported it can be neither freed nor moved. The GIL is the heap's lock: any thread may call
+    anything.
+
+    Parameters
+    ----------
+    space
+        Where; it can have one heap. The heap owns it.
+    strategy
+        Which; `BestFit` if not given.
+    alignment
+        Power of two in bytes, for requests that name none.
+    name
+        Appears in errors and reports.
+
+    Raises
+    ------
+    SpaceInUse
+        The space has a heap already.
+    ValueError
+        The strategy is not one of the four fits.
+
+    Examples
+    --------
+    >>> import heapwright as hw
+    >>> heap = hw.Heap(hw.AnonymousSpace(4096), strategy=hw.BestFit())
+    >>> a, b, c = heap.allocate(96), heap.allocate(32), heap.allocate(64)
+    >>> heap.deallocate(b)
+    >>> heap.draw()
+    '[96] 32 [64] 3904'
+    >>> with a.view() as view:
+    ...     view[:5] = b"hello"
+    ...     bytes(view[:5])
+    b'hello'
+    >>> heap.try_allocate("1TiB") is None
+    True
+    >>> heap.check()
+    """
+
+    __slots__ = ("name",)
+
+    name: str
+
+    def __new__(  # noqa: D102  # the class says it
+        cls, space: _native.Space, strategy: S | None = None, *, alignment: Size = 16, name: str = ""
+    ) -> Self:
+        fixed: str | None = getattr(cls, "_strategy_name", None)
+        chosen = strategy.name if strategy is not None else fixed or "best-fit"
+        if chosen not in _native.FIT_STRATEGIES or (fixed is not None and chosen != fixed):
+            names = fixed or ", ".join(_native.FIT_STRATEGIES)
+            raise ValueError(f"{cls.__name__} cannot use the strategy {chosen!r}. Give it one of: {names}")
+        self = super().__new__(cls, space, _native.FIT_STRATEGIES.index(chosen), parse_alignment(alignment))
+        self.name = name
+        return self
+
+    def __class_getitem__(cls, strategy: Any) -> Any:
+        """Return the heap type that was compiled for a strategy."""
+        if getattr(strategy, "name", None) in _FUSED:
+            heap_type: Any = cls  # mypy: a class as the key of a cache
+            return _fused(heap_type, strategy)
+        return super().__class_getitem__(strategy)  # type: ignore[misc]  # a type variable: for checkers only
+
+    def __repr__(self) -> str:
+        return f"Heap({self.name!r})" if self.name else f"Heap({self.strategy_name})"
+
+    @property
+    def strategy_name(self) -> str:
+        """Which strategy, such as ``"best-fit"``."""
+        return _native.FIT_STRATEGIES[self.strategy_number]
+
+    def blocks(self) -> Iterator[BlockSeen]:
+        """Yield every block and hole by address, as they are when the walk begins. O(n).
+
+        Examples
+        --------
+        >>> import heapwright as hw
+        >>> heap = hw.Heap(hw.AnonymousSpace(4096))
+        >>> block = heap.allocate(100)
+        >>> [(seen.offset_bytes, seen.size_bytes, seen.requested_bytes, seen.state.value) for seen in heap.blocks()]
+        [(0, 112, 100, 'allocated'), (112, 3984, 0, 'free')]
+        """
+        base, permissions = self.space.address, self.space.permissions
+        for offset, size, requested, live in self.walk():
+            state = State.ALLOCATED if live else State.FREE
+            yield BlockSeen(base + offset, size, permissions, state, requested, offset)
+
+    def draw(self) -> str:
+        """Return the heap on one line: allocated bytes of live blocks in brackets, holes without. O(n)."""
+        return " ".join(f"[{size}]" if live else str(size) for _, size, _, live in self.walk())
+
+    def statistics(self) -> HeapStatistics:
+        """Return exact figures. Asks the kernel which pages are resident: O(committed pages)."""
+        return HeapStatistics(**self.counters())
+
+
+@cache
+def _fused(heap_type: Any, strategy: Any) -> Any:
+    bases = (heap_type, _FUSED[strategy.name])
+    name = f"{heap_type.__name__}[{strategy.__name__}]"
+    return type(name, bases, {"__slots__": (), "__module__": __name__, "_strategy_name": strategy.name})
