@@ -246,6 +246,8 @@ static PyObject *heap_owns(HeapObject *self, PyObject *argument) {
 
 /* --------------------------------------------------------------------------------------------------- the types */
 
+static PyTypeObject *const FUSED_TYPES[HW_FIT_NEXT + 1]; /* by strategy */
+
 static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     SpaceObject *space;
     int strategy;
@@ -256,6 +258,9 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
                         (Py_ssize_t)space->space.size_bytes);
     if (strategy < HW_FIT_FIRST || strategy > HW_FIT_NEXT || alignment <= 0)
         return PyErr_SetString(PyExc_ValueError, "strategy is 0 to 3 and alignment positive"), NULL;
+    for (int other = HW_FIT_FIRST; other <= HW_FIT_NEXT; other++) /* its methods read the index in another order */
+        if (other != strategy && PyType_IsSubtype(type, FUSED_TYPES[other]))
+            return PyErr_Format(PyExc_ValueError, "%s is compiled for another strategy", FUSED_TYPES[other]->tp_name);
     HeapObject *self = (HeapObject *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     self->lock = PyThread_allocate_lock();
@@ -333,20 +338,11 @@ static PyGetSetDef heap_getset[] = {
 #define FUSED_TYPE(name, title, chosen)                                                                                \
     HOT_METHODS(name, chosen)                                                                                          \
     static PyMethodDef name##_methods[] = {HOT_ROWS(name), {NULL}};                                                    \
-    static PyObject *name##_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {                                \
-        HeapObject *self = (HeapObject *)heap_new(type, args, kwargs);                                                 \
-        if (self != NULL && self->heap.fit->strategy != chosen) {                                                      \
-            Py_DECREF(self);                                                                                           \
-            return PyErr_SetString(PyExc_ValueError, title " is compiled for another strategy"), NULL;                 \
-        }                                                                                                              \
-        return (PyObject *)self;                                                                                       \
-    }                                                                                                                  \
     static PyTypeObject name##_type = {                                                                                \
         PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native." title,                                          \
         .tp_basicsize = sizeof(HeapObject),                                                                            \
         .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,                                                          \
         .tp_base = &HwHeap_Type,                                                                                       \
-        .tp_new = name##_new,                                                                                          \
         .tp_methods = name##_methods,                                                                                  \
     };
 
@@ -390,10 +386,12 @@ FUSED_TYPE(best, "BestFitHeap", HW_FIT_BEST)
 FUSED_TYPE(worst, "WorstFitHeap", HW_FIT_WORST)
 FUSED_TYPE(next, "NextFitHeap", HW_FIT_NEXT)
 
+static PyTypeObject *const FUSED_TYPES[HW_FIT_NEXT + 1] = {&first_type, &best_type, &worst_type, &next_type};
+
 int hw_bind_heap(PyObject *module) {
-    PyTypeObject *types[] = {&HwHeap_Type, &first_type, &best_type, &worst_type, &next_type};
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (PyModule_AddType(module, types[i]) < 0) return -1;
+    if (PyModule_AddType(module, &HwHeap_Type) < 0) return -1;
+    for (int strategy = HW_FIT_FIRST; strategy <= HW_FIT_NEXT; strategy++)
+        if (PyModule_AddType(module, FUSED_TYPES[strategy]) < 0) return -1;
     PyObject *names = Py_BuildValue("(ssss)", "first-fit", "best-fit", "worst-fit", "next-fit"); /* enum hw_fit_strategy */
     int result = names ? PyModule_AddObjectRef(module, "FIT_STRATEGIES", names) : -1;
     Py_XDECREF(names);

@@ -322,7 +322,8 @@ class InvalidTransition(HeapwrightError, ValueError):
 
 
 def _restore(kind: type[HeapwrightError], args: tuple[Any, ...], data: dict[str, Any]) -> HeapwrightError:
-    error = kind.__new__(kind)
+    # Not kind.__new__: between Exception and OSError, which has fields of its own, Python finds no safe one by itself.
+    error: HeapwrightError = (OSError if issubclass(kind, OSError) else Exception).__new__(kind)
     error.args = args
     error.__dict__.update(data)
     return error

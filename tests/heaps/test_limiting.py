@@ -1,0 +1,131 @@
+import threading
+from typing import Any
+
+import pytest
+
+import heapwright as hw
+
+
+@pytest.fixture
+def limited() -> hw.Limiting[hw.Block]:
+    return hw.Limiting(hw.Heap[hw.BestFit](hw.AnonymousSpace("16MiB")), 10_000)
+
+
+def test_the_limit_is_exact(limited: hw.Limiting[hw.Block]) -> None:
+    block = limited.allocate(10_000)
+    for refused in (1, 10_000):
+        with pytest.raises(hw.LimitExceeded) as caught:
+            limited.allocate(refused)
+        assert (caught.value.size_bytes, caught.value.current_bytes, caught.value.limit_bytes) == (
+            refused,
+            10_000,
+            10_000,
+        )
+        assert limited.try_allocate(refused) is None
+    assert limited.allocate(0).size_bytes == 0
+    limited.deallocate(block)
+    figures = limited.statistics()
+    assert (figures.current_bytes, figures.peak_bytes, figures.refused_count) == (0, 10_000, 4)
+    assert isinstance(caught.value, MemoryError)
+
+
+def test_a_dropped_handle_returns_its_charge(limited: hw.Limiting[hw.Block]) -> None:
+    block = limited.allocate(10_000)
+    assert limited.statistics().block_count == 1
+    del block
+    assert limited.statistics().current_bytes == 0
+    for _ in range(1000):
+        limited.allocate(9_000)  # dropped at once; the next handle may have the same id
+
+
+def test_a_failure_of_the_upstream_returns_the_charge() -> None:
+    limited = hw.Limiting(hw.Heap(hw.AnonymousSpace(4096)), "1GiB")
+    with pytest.raises(hw.OutOfMemory):
+        limited.allocate(5000)
+    assert limited.try_allocate(5000) is None
+    with pytest.raises(hw.InvalidAlignment):
+        limited.allocate(1, 3)
+    block = limited.allocate(100)
+    with pytest.raises(hw.OutOfMemory):
+        limited.reallocate(block, 5000)
+    view = block.view()
+    with pytest.raises(hw.ViewExported):
+        limited.deallocate(block)
+    view.release()
+    assert limited.statistics().current_bytes == 100
+
+
+def test_reallocate_charges_the_difference(limited: hw.Limiting[hw.Block]) -> None:
+    block = limited.allocate(4_000)
+    fence = limited.allocate(16)
+    block = limited.reallocate(block, 9_000)
+    assert limited.statistics().current_bytes == 9_016
+    with pytest.raises(hw.LimitExceeded):
+        limited.reallocate(block, 10_000)
+    block = limited.reallocate(block, 1_000)
+    assert limited.statistics().current_bytes == 1_016
+    limited.deallocate(fence)
+    limited.deallocate(block)
+    assert limited.statistics().current_bytes == 0
+
+
+def test_only_what_was_allocated_here_is_taken_back(limited: hw.Limiting[hw.Block]) -> None:
+    heap: Any = limited.upstream
+    with pytest.raises(hw.InvalidFree) as caught:
+        limited.deallocate(heap.allocate(10))
+    assert caught.value.reason == "foreign"
+    block = limited.allocate(10)
+    limited.deallocate(block)
+    with pytest.raises(hw.InvalidFree) as caught:
+        limited.deallocate(block)
+    assert caught.value.reason == "double"
+
+
+def test_adaptors_stack() -> None:
+    outer = hw.Limiting(hw.Limiting(hw.Heap(hw.AnonymousSpace("1MiB")), 1000), 2000)
+    block = outer.allocate(900)
+    with pytest.raises(hw.LimitExceeded) as caught:
+        outer.allocate(200)
+    assert caught.value.limit_bytes == 1000
+    assert outer.statistics().current_bytes == 900
+    outer.deallocate(block)
+    assert outer.owns(block.address)
+    assert outer.trim() > 0
+
+
+def test_threads_never_pass_the_limit() -> None:
+    heap = hw.Heap[hw.BestFit](hw.AnonymousSpace("16MiB"))
+    limited = hw.Limiting(heap, 10_000)
+    overshoots = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            requested = heap.counters()["requested_bytes"]
+            if requested > 10_000:
+                overshoots.append(requested)
+
+    def work(seed: int) -> None:
+        held = []
+        for i in range(2000):
+            block = limited.try_allocate((seed * 131 + i * 17) % 3000)
+            if block is not None:
+                held.append(block)
+            if len(held) > 2 or (block is None and held):
+                if i % 2:
+                    limited.deallocate(held.pop(0))
+                else:
+                    held.pop(0)
+
+    watcher = threading.Thread(target=watch)
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in (watcher, *threads):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done.set()
+    watcher.join()
+    assert overshoots == []
+    assert heap.statistics().peak_requested_bytes <= 10_000
+    assert limited.statistics().current_bytes == heap.statistics().requested_bytes == 0
+    assert limited.statistics().refused_count > 0
