@@ -52,9 +52,7 @@ def sampler_exercise(first_address: int, size_bytes: int, count: int, without_gi
 # binding/arenas.c: where CPython's small-object arenas are
 
 def arenas_start(session: str, /) -> int: ...
-def sampler_exercise(
-    first_address: int, size_bytes: int, count: int, without_gil: bool = False, /
-) -> None: ...
+
 # ---- spaces, heaps and blocks (binding/space.c, heap.c, block.c) ----
 
 FIT_STRATEGIES: tuple[str, ...]
