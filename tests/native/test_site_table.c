@@ -227,6 +227,43 @@ static void test_site_table_and_forks(void) {
     free(private_memory);
 }
 
+/* Stacks that begin alike, or differ only in being cut off, are different stacks; found again, each is itself. */
+static void test_prefixes(void) {
+    void *private_memory = get_private();
+    hw_site_table table;
+    store.left = -1;
+    CHECK(hw_site_table_create(&table, get_region(), private_memory, commit, &store, 0, 42) == 0);
+    uint32_t frames[HW_SITES_FRAMES_MAX], number[8][HW_SITES_FRAMES_MAX][2], expected = HW_SITES_OVERFLOW;
+    for (int again = 0; again < 2; again++)
+        for (uint32_t family = 0; family < 8; family++)
+            for (uint32_t depth = 1; depth <= HW_SITES_FRAMES_MAX; depth++)
+                for (int truncated = 0; truncated < 2; truncated++) {
+                    for (uint32_t k = 0; k < depth; k++) frames[k] = frame(&table, family * 1000 + k);
+                    uint32_t found = hw_site_table_stack(&table, frames, depth, truncated);
+                    if (again == 0) CHECK((number[family][depth - 1][truncated] = found) == ++expected);
+                    else CHECK(number[family][depth - 1][truncated] == found);
+                }
+    put_region(store.region);
+    free(private_memory);
+}
+
+/* The peak is the first moment of its height: reached again, it is not moved. */
+static void test_equal_peaks(void) {
+    void *private_memory = get_private();
+    hw_site_table table;
+    static bookkeeping books;
+    store.left = -1;
+    CHECK(hw_site_table_create(&table, get_region(), private_memory, commit, &store, 0, 42) == 0);
+    hw_site_table_allocated(&table, stack(&table, 1), 10, true);
+    hw_site_table_freed(&table, stack(&table, 1), 10);
+    hw_site_table_allocated(&table, stack(&table, 2), 10, true);
+    books.total_bytes[1] = books.total_bytes[2] = books.live_bytes[2] = books.live = 10;
+    books.at_peak[1] = books.peak = 10;
+    compare(&table, &books);
+    put_region(store.region);
+    free(private_memory);
+}
+
 /* The n-th commit fails, for every n: what does not fit is booked as overflow, nothing is lost, all invariants hold. */
 static void test_failing_commits(void) {
     for (long failing = 0;; failing++) {
@@ -318,6 +355,8 @@ static void test_address_filter(void) {
 int main(void) {
     test_sample_table();
     test_site_table_and_forks();
+    test_prefixes();
+    test_equal_peaks();
     test_failing_commits();
     test_full_table();
     test_poisson();
