@@ -18,11 +18,11 @@ def test_reads_what_the_process_wrote(tmp_path: Path) -> None:
     sizes = 8 * len(_native.RECORD_FIELDS)
     content[sizes + 8 * 12 : sizes + 8 * 13] = (7).to_bytes(8, "little")
     path.write_bytes(content)
-    record = read_record(path)
+    record = read_record(str(path))
     assert record is not None
     assert (record.allocator, record.hook) == ("pooled", "the raw domain")
     assert record["pid"] == _native.RECORD_FIELDS.index("pid") + 100
-    assert [(size.low_bytes, size.count) for size in record.size_classes if size.low_bytes == 4096] == [(4096, 7)]
+    assert [(size.low_bytes, size.requests) for size in record.size_classes if size.low_bytes == 4096] == [(4096, 7)]
 
 
 @given(st.binary(max_size=2000), st.integers(0, 2000))
@@ -32,6 +32,6 @@ def test_any_bytes_at_all(content: bytes, cut: int) -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory, "1.record")
         path.write_bytes(content)
-        assert read_record(path) is None
+        assert read_record(str(path)) is None
         path.write_bytes(bytes(_native.process_record())[:cut])
-        read_record(path)  # a torn one may be refused or, when whole, accepted; it does not raise
+        read_record(str(path))  # a torn one may be refused or, when whole, accepted; it does not raise

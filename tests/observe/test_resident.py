@@ -32,10 +32,9 @@ from heapwright.observe.arenas import read_arenas
 from heapwright.observe.record import read_record
 from heapwright.observe.resident import breakdown
 def explain(**more):
-    path = Path(session)
     _native.process_finish()
-    found = breakdown(os.getpid(), read_record(path / f"{{os.getpid()}}.record"),
-                      read_arenas(path / f"{{os.getpid()}}.arenas"), session)
+    found = breakdown(os.getpid(), read_record(f"{{session}}/{{os.getpid()}}.record"),
+                      read_arenas(f"{{session}}/{{os.getpid()}}.arenas"), session)
     return dict(holders=found.holders, resident=found.resident_bytes, live=found.arenas and found.arenas.live_bytes,
                 arenas=found.arenas and found.arenas.arenas, **more)
 explain()  # import what it needs before the measurement
@@ -188,13 +187,13 @@ def test_another_process_without_any_record(tmp_path: Path) -> None:
 
 def test_torn_arena_tables(tmp_path: Path) -> None:
     path = tmp_path / "1.arenas"
-    assert read_arenas(path) is None
+    assert read_arenas(str(path)) is None
     for content in (b"", b"x" * 63, b"\0" * 64, b"RENRAS01" + b"\xff" * 200):
         path.write_bytes(content)
-        assert read_arenas(path) is None
+        assert read_arenas(str(path)) is None
     header = b"".join(word.to_bytes(8, "little") for word in (0x31305341524E4552, 1, MIB, 1000, 0, 0, 0, 0))
     path.write_bytes(header + (1 << 20).to_bytes(8, "little") + b"\xff" * 8 + b"\1\2\3")
-    assert read_arenas(path) == [1 << 20]
+    assert read_arenas(str(path)) == [1 << 20]
 
 
 def test_pagemap_agrees_with_smaps() -> None:

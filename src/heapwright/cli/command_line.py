@@ -53,6 +53,11 @@ class RunOptions:
         self.program = ""
         self.arguments: list[str] = []
 
+    @property
+    def wants_figures(self) -> bool:
+        """Whether anybody is going to read what is observed."""
+        return not self.quiet or self.json is not None
+
 
 class HelpRequested(Exception):
     """``--help`` was among our options."""

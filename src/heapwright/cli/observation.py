@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from heapwright.observe.arenas import read_arenas
 from heapwright.observe.record import Record, read_record
 from heapwright.observe.resident import UNEXPLAINED, Breakdown, breakdown
-from heapwright.observe.sites import CallSite, read_sites
 
 if TYPE_CHECKING:
     from heapwright.cli.command_line import RunOptions
     from heapwright.cli.session import Session
     from heapwright.cli.supervisor import Ending, Supervisor
+    from heapwright.observe.sites import CallSite
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 NEW_HIGH = 1.05
@@ -36,8 +34,7 @@ REFRESH_EVERY_S = 2.0
 REFRESH_COST_SHARE = 0.0025
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """One breakdown, with what the program's own record said at that moment."""
 
     elapsed_s: float
@@ -45,8 +42,7 @@ class Look:
     record: Record | None
 
 
-@dataclass(frozen=True)
-class Child:
+class Child(NamedTuple):
     """What another process of the run left behind."""
 
     pid: int
@@ -55,8 +51,7 @@ class Child:
     record: Record
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Everything that the report and the JSON speak of.
 
     Parameters
@@ -81,7 +76,7 @@ class Outcome:
     record: Record | None
     sites: list[CallSite] | None
     children: list[Child]
-    failures: list[str] = field(default_factory=list)
+    failures: list[str]
 
     def final_holders(self) -> dict[str, int]:
         """Return the breakdown of `final_resident_bytes`."""
@@ -100,12 +95,37 @@ class Observation:
         self._peak: Look | None = None
         self._end: Look | None = None
         self._orderly = False
+        self._failed = False
         self._spent_s = 0.0
         self._sites_at_end: list[CallSite] | None = None
         self._refusals: list[str] = []
 
     def look(self, elapsed_s: float) -> None:
-        """Note the resident size; break it down if that is worth its price."""
+        """Note the resident size; break it down if that is worth its price. Never raises."""
+        if self._failed:
+            return
+        try:
+            self._look(elapsed_s)
+        except Exception as error:
+            self._give_up(error)
+
+    def last_look(self) -> None:
+        """Look while the program holds still, and let it go. Never raises."""
+        try:
+            self._orderly = self._break_down(time.monotonic() - self._supervisor.started_s)
+            # The interpreter's end will free much of what is live now.
+            self._sites_at_end = self._sites(self._end.record) if self._end else None
+        except Exception as error:
+            self._give_up(error)
+        finally:
+            open(self._session.path(self._pid, "seen"), "w").close()
+
+    def _give_up(self, error: Exception) -> None:
+        """Go on without looking: a fault of ours must not end the program."""
+        self._failed = True
+        self._refusals.append(f"observation: {type(error).__name__}: {error}")
+
+    def _look(self, elapsed_s: float) -> None:
         try:
             with open(f"/proc/{self._pid}/statm", "rb") as file:
                 resident_bytes = int(file.read().split()[1]) * PAGE_BYTES
@@ -126,17 +146,9 @@ class Observation:
         if due:
             self._break_down(elapsed_s)
 
-    def last_look(self) -> None:
-        """Look while the program holds still, and let it go."""
-        try:
-            self._orderly = self._break_down(time.monotonic() - self._supervisor.started_s)
-            self._sites_at_end = self._sites()  # the interpreter's end will free much of what is live now
-        finally:
-            open(self._session.path(self._pid, "seen"), "w").close()
-
     def _break_down(self, elapsed_s: float) -> bool:
-        record = read_record(Path(self._session.path(self._pid, "record")))
-        arenas = read_arenas(Path(self._session.path(self._pid, "arenas")))
+        record = read_record(self._session.path(self._pid, "record"))
+        arenas = read_arenas(self._session.path(self._pid, "arenas"))
         try:
             found = breakdown(self._pid, record, arenas, self._session.directory)
         except PermissionError as error:
@@ -158,7 +170,7 @@ class Observation:
 
     def outcome(self, options: RunOptions, command: list[str], ending: Ending) -> Outcome:
         """Gather everything once the program has ended."""
-        record = read_record(Path(self._session.path(self._pid, "record")))
+        record = read_record(self._session.path(self._pid, "record"))
         children = self._children()
         peak_bytes = max(self._peak_bytes, record["peak_resident_bytes"] if record else 0)
         if not children:
@@ -176,7 +188,7 @@ class Observation:
             self._end,
             self._orderly,
             record,
-            self._sites_at_end or self._sites(),
+            self._sites_at_end or self._sites(record),
             children,
             self._failures(),
         )
@@ -184,7 +196,7 @@ class Observation:
     def _children(self) -> list[Child]:
         found: dict[int, Child] = {}
         for pid in self._session.pids("record"):
-            record = read_record(Path(self._session.path(pid, "record")))
+            record = read_record(self._session.path(pid, "record"))
             if record is None or pid == self._pid:
                 continue
             command = self._command(pid)
@@ -201,12 +213,18 @@ class Observation:
         except OSError:
             return None
 
-    def _sites(self) -> list[CallSite] | None:
-        path = Path(self._session.path(self._pid, "sites"))
-        if not path.exists():
+    def _sites(self, record: Record | None) -> list[CallSite] | None:
+        if record is None or not record["hook"]:
+            return None  # NumPy was never imported
+        path = self._session.path(self._pid, "sites")
+        if not os.path.exists(path):
             return None
+        from pathlib import Path
+
+        from heapwright.observe.sites import read_sites  # 25 ms, wanted only where there is something to read
+
         try:
-            return read_sites(path)
+            return read_sites(Path(path))
         except (ValueError, OSError) as error:
             self._refusals.append(f"call sites: {error}")
             return None

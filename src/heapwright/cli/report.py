@@ -141,7 +141,7 @@ def _arrays(record: Record, ink: _Ink) -> Iterator[str]:
     }[record.allocator]
     yield ""
     yield f"  {ink.heading('arrays')}  {where}"
-    count = sum(size.count for size in record.size_classes)
+    count = sum(size.requests for size in record.size_classes)
     total = sum(size.total_bytes for size in record.size_classes)
     yield (
         f"    peak {_size(record['peak_bytes'])} live; {count:,} allocations of {_size(total)} in all"
@@ -164,7 +164,7 @@ def _arrays(record: Record, ink: _Ink) -> Iterator[str]:
 def _histogram(classes: tuple[SizeClass, ...]) -> Iterator[str]:
     lower = 0
     for upper, label in (*SIZE_BANDS, *SIZE_BANDS_END):
-        count = sum(size.count for size in classes if lower <= size.low_bytes < upper)
+        count = sum(size.requests for size in classes if lower <= size.low_bytes < upper)
         if count:
             yield f"{label} {_count(count)}"
         lower = upper

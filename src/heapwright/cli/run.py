@@ -9,6 +9,11 @@ from heapwright.cli.main import CommandLineError
 from heapwright.cli.session import KNOCK, Session
 from heapwright.cli.supervisor import Supervisor, end_like
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from heapwright.cli.command_line import RunOptions
+    from heapwright.cli.supervisor import Ending
+
 
 def main(words: list[str]) -> int:
     """Run the program; ends the process as the program ended."""
@@ -23,23 +28,42 @@ def main(words: list[str]) -> int:
     session = Session(options)
     try:
         supervisor = Supervisor(command, session.environment(), KNOCK)
-        # Everything below is imported while the program starts on another core.
-        from heapwright.cli.observation import Observation
-        from heapwright.cli.report import write_report
-        from heapwright.cli.run_json import write_json
-
-        observation = Observation(session, supervisor)
-        ending = supervisor.wait(observation.look, observation.last_look)
-        outcome = observation.outcome(options, command, ending)
-        if options.json is not None:
-            write_json(outcome, options.json)
-        if not options.quiet:
-            write_report(outcome, sys.stderr)
+        watched = options.wants_figures
+        ending = _observe(options, command, session, supervisor) if watched else supervisor.wait()
         supervisor.close()
     finally:
         session.close()
     end_like(ending)
     return ending.status
+
+
+def _observe(options: RunOptions, command: list[str], session: Session, supervisor: Supervisor) -> Ending:
+    # Imported while the program starts on another core.
+    from heapwright.cli.observation import Observation
+
+    observation = Observation(session, supervisor)
+    ending = supervisor.wait(observation)
+    try:
+        outcome = observation.outcome(options, command, ending)
+        if options.json is not None:
+            from heapwright.cli.run_json import write_json
+
+            write_json(outcome, options.json)
+        if not options.quiet:
+            from heapwright.cli.report import write_report
+
+            write_report(outcome, sys.stderr)
+    except Exception as error:  # the program's exit code is worth more than our report
+        _complain(f"heapwright: there is no report: {type(error).__name__}: {error}\n")
+    return ending
+
+
+def _complain(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass  # stderr is closed
 
 
 def _claim(path: str) -> None:

@@ -89,7 +89,7 @@ def _arrays(record: Record | None) -> dict[str, Any] | None:
         | figures
         | {
             "sizes": [
-                {"from_bytes": size.low_bytes, "count": size.count, "total_bytes": size.total_bytes}
+                {"from_bytes": size.low_bytes, "count": size.requests, "total_bytes": size.total_bytes}
                 for size in record.size_classes
             ]
         }

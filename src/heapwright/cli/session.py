@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PREFIX = "heapwright-"
 ENTRY = os.path.join(os.path.dirname(os.path.abspath(heapwright.__file__)), "inject", "entry")
 KNOCK = 7
-"""The last call of a program whose interpreter is about to end: an offset from SIGRTMIN."""
+"""The last call of a program whose interpreter is about to end: an offset from SIGRTMIN. 0: do not call."""
 
 
 class Session:
@@ -30,9 +30,10 @@ class Session:
         _sweep(parent)
         self.directory = os.path.join(parent, f"{PREFIX}{os.getpid()}-{os.urandom(4).hex()}")
         os.mkdir(self.directory, 0o700)
-        sample = "off" if options.sample is None else str(options.sample)
+        sample = "off" if options.sample is None or not options.wants_figures else str(options.sample)
+        knock = KNOCK if options.wants_figures else 0
         with open(os.path.join(self.directory, "options"), "w") as file:
-            file.write(f"allocator={options.allocator}\nsample={sample}\nsupervisor={os.getpid()}\nknock={KNOCK}\n")
+            file.write(f"allocator={options.allocator}\nsample={sample}\nsupervisor={os.getpid()}\nknock={knock}\n")
 
     def path(self, pid: int, kind: str) -> str:
         """Name the file in which process `pid` keeps `kind`."""

@@ -21,8 +21,18 @@ from heapwright.cli.witness import Witness
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from resource import struct_rusage
+    from typing import Protocol
+
+    class Observer(Protocol):
+        """Whoever looks at the program while it runs."""
+
+        def look(self, elapsed_s: float) -> None:
+            """Look in passing."""
+
+        def last_look(self) -> None:
+            """Look for the last time, and let the program go."""
+
 
 PASSED_ON = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
@@ -90,30 +100,33 @@ class Supervisor:
         finally:
             os._exit(127)
 
-    def wait(self, look: Callable[[float], None], last_look: Callable[[], None]) -> Ending:
+    def wait(self, observer: Observer | None = None) -> Ending:
         """Wait for the end of the program.
 
         Parameters
         ----------
-        look
-            Called about ten times a second with the seconds since the start.
-        last_look
-            Called once, while the program holds still right before its interpreter ends; not called when it
-            ends in any other way (`os._exit`, a signal, exec).
+        observer
+            Its `look` is called about ten times a second, with the seconds since the start; its `last_look` once, while
+            the program holds still right before its interpreter ends, and not if it ends in any other way (`os._exit`,
+            a signal). Neither may raise.
         """
         while True:
-            elapsed = time.monotonic() - self.started_s
-            pause = FIRST_LOOK_EVERY_S if elapsed < 1 else LOOK_EVERY_S
-            event = signal.sigtimedwait(self._waited, pause)
+            event = signal.sigtimedwait(self._waited, self._pause(observer))
             if event is None:
-                look(time.monotonic() - self.started_s)
+                if observer is not None:
+                    observer.look(time.monotonic() - self.started_s)
             elif event.si_signo == self._knock:
-                if event.si_pid == self.pid:
-                    last_look()
+                if event.si_pid == self.pid and observer is not None:
+                    observer.last_look()
             elif event.si_signo != signal.SIGCHLD:
                 self._pass_on(event)
             elif (ending := self._child_event()) is not None:
                 return ending
+
+    def _pause(self, observer: Observer | None) -> float:
+        if observer is None:
+            return 3600
+        return FIRST_LOOK_EVERY_S if time.monotonic() - self.started_s < 1 else LOOK_EVERY_S
 
     def _pass_on(self, event: signal.struct_siginfo) -> None:
         if event.si_code == SI_KERNEL or self._witness.saw(event.si_signo):

@@ -7,16 +7,12 @@ nothing at all while the program runs.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from itertools import compress
 from operator import mul
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from heapwright import _native
 from heapwright.observe.mappings import PAGE_BYTES, Pagemap
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ARENA_BYTES = 1 << 20
 POOL_BYTES = 1 << 14
@@ -29,8 +25,7 @@ _MAGIC = 0x31305341524E4552  # native/process/arenas.h
 _COUNT_WORD, _SIZE_CLASS_WORD, _HEADER_WORDS = 0, 9, 12
 
 
-@dataclass(frozen=True, slots=True)
-class SmallObjects:
+class SmallObjects(NamedTuple):
     """Resident and live bytes of some arenas."""
 
     arenas: int
@@ -38,13 +33,14 @@ class SmallObjects:
     live_bytes: int
 
 
-def read_arenas(path: Path) -> list[int] | None:
+def read_arenas(path: str) -> list[int] | None:
     """Addresses of the live arenas, in order; None if there is no table or it is incomplete.
 
     Raises nothing: the process that writes the table may have died at any instruction.
     """
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:  # noqa: PTH123
+            content = file.read()
     except OSError:
         return None
     if len(content) < _HEADER.size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PAGE_BYTES = 4096
 
@@ -16,8 +16,7 @@ _HIGH_BITS = bytes(1 if top & 0x80 else 0 for top in range(256))
 """Top byte of a pagemap entry -> whether the page is present (bit 63 of proc_pid_pagemap(5))."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(NamedTuple):
     """One line of /proc/PID/smaps with the figures that matter here."""
 
     start: int
@@ -88,8 +87,7 @@ class Pagemap:
         return self.present(start, end).count(1) * PAGE_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class ResidentSize:
+class ResidentSize(NamedTuple):
     """The counters of /proc/PID/status, in bytes."""
 
     now_bytes: int

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from heapwright import _native
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SIZE_CLASSES = _native.RECORD_SIZE_CLASSES
 
 
-@dataclass(frozen=True, slots=True)
-class SizeClass:
+class SizeClass(NamedTuple):
     """Requests of at least `low_bytes` and less than twice that."""
 
     low_bytes: int
-    count: int
+    requests: int
     total_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
 class Record:
     """What one process wrote down, as it stood when the file was read.
 
@@ -34,8 +33,11 @@ class Record:
         How many requests there were of each size; only classes that occurred.
     """
 
-    fields: Mapping[str, int]
-    size_classes: tuple[SizeClass, ...]
+    __slots__ = ("fields", "size_classes")
+
+    def __init__(self, fields: Mapping[str, int], size_classes: tuple[SizeClass, ...]) -> None:
+        self.fields = fields
+        self.size_classes = size_classes
 
     def __getitem__(self, name: str) -> int:
         return self.fields[name]
@@ -56,7 +58,7 @@ class Record:
         return (None, "NumPy's default handler", "the raw domain")[max(0, min(2, self.fields["hook"]))]
 
 
-def read_record(path: Path) -> Record | None:
+def read_record(path: str) -> Record | None:
     """Read one record; None if it is absent, torn short, or of another version.
 
     The writer keeps counting while we read: each field is whole, but two fields may be some nanoseconds
@@ -64,13 +66,14 @@ def read_record(path: Path) -> Record | None:
 
     Examples
     --------
-    >>> read_record(Path("/nonexistent")) is None
+    >>> read_record("/nonexistent") is None
     True
     """
     names = _native.RECORD_FIELDS
     layout = struct.Struct(f"<{len(names) + 2 * SIZE_CLASSES}q")
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:  # noqa: PTH123
+            content = file.read()
     except OSError:
         return None
     if len(content) < layout.size:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from heapwright.observe.arenas import ARENA_BYTES, SmallObjects, small_objects
 from heapwright.observe.malloc_chunks import mapped_blocks, thread_heap_bytes
@@ -47,8 +46,7 @@ DEFAULT_STACK_BYTES = 8 << 20
 BSS_BYTES_MAX = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Breakdown:
+class Breakdown(NamedTuple):
     """Resident memory of one process at one moment.
 
     Parameters
