@@ -39,7 +39,7 @@ PASSED_ON = (
     *(signal.SIGCONT, signal.SIGTSTP, signal.SIGWINCH, signal.SIGALRM, signal.SIGIO, signal.SIGPWR),
 )
 SI_KERNEL = 0x80
-LOOK_EVERY_S = 0.1
+LOOK_EVERY_S = 0.05
 FIRST_LOOK_EVERY_S = 0.02
 """In the first second, since most programs reach the size of their imports there."""
 
@@ -106,9 +106,9 @@ class Supervisor:
         Parameters
         ----------
         observer
-            Its `look` is called about ten times a second, with the seconds since the start; its `last_look` once, while
-            the program holds still right before its interpreter ends, and not if it ends in any other way (`os._exit`,
-            a signal). Neither may raise.
+            Its `look` is called about twenty times a second, with the seconds since the start; its `last_look` once,
+            while the program holds still right before its interpreter ends, and not if it ends in any other way
+            (`os._exit`, a signal). Neither may raise.
         """
         while True:
             event = signal.sigtimedwait(self._waited, self._pause(observer))

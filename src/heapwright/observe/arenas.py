@@ -26,10 +26,9 @@ _COUNT_WORD, _SIZE_CLASS_WORD, _HEADER_WORDS = 0, 9, 12
 
 
 class SmallObjects(NamedTuple):
-    """Resident and live bytes of some arenas."""
+    """How many arenas there are, and the live bytes in them."""
 
     arenas: int
-    resident_bytes: int
     live_bytes: int
 
 
@@ -53,8 +52,8 @@ def read_arenas(path: str) -> list[int] | None:
     return sorted(address for address in addresses if address > 0 and address % PAGE_BYTES == 0)
 
 
-def small_objects(pid: int, arenas: list[int], pagemap: Pagemap) -> SmallObjects:
-    """Count what is resident and what is live in `arenas` of process `pid`.
+def small_objects(pid: int, arenas: list[int], pagemap: Pagemap, at_most: int | None = None) -> SmallObjects:
+    """Count what is live in `arenas` of process `pid`: in all, or in `at_most` of them and by proportion.
 
     Only the headers of resident pools are read; reading an absent page would have the kernel map one.
 
@@ -63,11 +62,10 @@ def small_objects(pid: int, arenas: list[int], pagemap: Pagemap) -> SmallObjects
     OSError
         If the kernel does not let us read the process's memory.
     """
-    resident_bytes = 0
+    looked_into = arenas if at_most is None else arenas[:: -(-len(arenas) // at_most)]
     pools: list[int] = []
-    for arena in arenas:
+    for arena in looked_into:
         present = pagemap.present(arena, arena + ARENA_BYTES)
-        resident_bytes += present.count(1) * PAGE_BYTES
         skip = -arena % POOL_BYTES
         starts = range(arena + skip, arena + ARENA_BYTES - POOL_BYTES + 1, POOL_BYTES)
         pools += compress(starts, present[skip // PAGE_BYTES :: POOL_BYTES // PAGE_BYTES])
@@ -77,4 +75,4 @@ def small_objects(pid: int, arenas: list[int], pagemap: Pagemap) -> SmallObjects
     # A pool that is being carved right now may show anything: the class bounds what it can say.
     sizes = [(szidx + 1) * GRAIN_BYTES if szidx < SIZE_CLASSES else 0 for szidx in classes]
     live_bytes = sum(min(amount, POOL_BYTES) for amount in map(mul, counts, sizes))
-    return SmallObjects(len(arenas), resident_bytes, live_bytes)
+    return SmallObjects(len(arenas), live_bytes * len(arenas) // max(1, len(looked_into)))

@@ -74,7 +74,11 @@ class Breakdown(NamedTuple):
 
 
 def breakdown(
-    pid: int, record: Record | None = None, arenas: list[int] | None = None, session: str | None = None
+    pid: int,
+    record: Record | None = None,
+    arenas: list[int] | None = None,
+    session: str | None = None,
+    arenas_looked_into: int | None = None,
 ) -> Breakdown:
     """Explain the resident memory of process `pid`, which may be the caller.
 
@@ -84,6 +88,8 @@ def breakdown(
         What the process itself has written down; without them their lines become unexplained.
     session
         Directory of the run; files mapped from there are ours.
+    arenas_looked_into
+        In at most so many arenas the live objects are counted, evenly chosen; None: in all of them.
 
     Raises
     ------
@@ -100,7 +106,7 @@ def breakdown(
             for owner, resident_bytes, span_bytes in owners.of(mapping, before, run_end):
                 owned[owner] = owned.get(owner, 0) + resident_bytes
                 blocks_bytes += span_bytes if owner == _MALLOC_BLOCKS else 0
-        objects = _look_into(pid, arenas, pagemap)
+        objects = _look_into(pid, arenas, pagemap, arenas_looked_into)
     size = resident_size(pid)
     return Breakdown(
         _holders(owned, record, objects, blocks_bytes),
@@ -112,11 +118,11 @@ def breakdown(
     )
 
 
-def _look_into(pid: int, arenas: list[int] | None, pagemap: Pagemap) -> SmallObjects | None:
+def _look_into(pid: int, arenas: list[int] | None, pagemap: Pagemap, at_most: int | None) -> SmallObjects | None:
     if not arenas:
         return None
     try:
-        return small_objects(pid, arenas, pagemap)
+        return small_objects(pid, arenas, pagemap, at_most)
     except OSError:
         return None  # process_vm_readv is refused: live and free cannot be told apart
 
@@ -239,11 +245,13 @@ class _Owners:
         if start < end:
             yield _PAGE_HEAP, start, end
             return
-        for index in range(bisect_left(self._arenas, mapping.start), len(self._arenas)):
-            arena = self._arenas[index]
-            if arena + ARENA_BYTES > mapping.end:
-                return
-            yield _ARENAS, arena, arena + ARENA_BYTES
+        index = bisect_left(self._arenas, mapping.start)
+        while index < len(self._arenas) and self._arenas[index] + ARENA_BYTES <= mapping.end:
+            first = end = self._arenas[index]
+            while index < len(self._arenas) and self._arenas[index] == end:
+                end += ARENA_BYTES
+                index += 1
+            yield _ARENAS, first, end
 
     def _unknown(
         self, mapping: Mapping, before: Mapping | None, start: int, end: int, run_end: int
