@@ -59,3 +59,25 @@ def test_every_outcome_is_told_apart(runner: ModuleType, tmp_path: Path) -> None
 def test_a_suite_that_cannot_start_is_an_outcome(runner: ModuleType, tmp_path: Path) -> None:
     suite = runner.Suite("pytest", (str(tmp_path / "absent"),))
     assert "pytest itself" in runner.run_pytest(suite, suite.targets, under=None)
+
+
+def test_a_test_can_be_run_again_alone(runner: ModuleType, tmp_path: Path) -> None:
+    import numpy as np
+
+    test = "numpy/linalg/tests/test_linalg.py::TestEigvals::test_0_size"
+    assert (Path(np.__file__).parents[1] / test.partition("::")[0]).exists()
+    assert runner.run_alone(runner.SUITES["numpy"], test, None) == "passed"
+
+
+@pytest.mark.parametrize(
+    ("without", "under", "counts"),
+    [
+        (["passed", "passed"], ["failed", "failed"], True),
+        (["passed", "passed"], ["passed", "failed"], True),
+        (["passed", "failed"], ["failed", "failed"], False),
+        (["passed", "passed"], ["passed", "passed"], False),
+        (["absent", "absent"], ["absent", "absent"], True),
+    ],
+)
+def test_judges(runner: ModuleType, without: list[str], under: list[str], counts: bool) -> None:
+    assert (runner.judge(without, under) == runner.DIFFERENT) is counts
