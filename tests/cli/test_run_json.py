@@ -104,7 +104,9 @@ def test_children_have_figures_of_their_own(run_json: Callable) -> None:
     assert len(document["children"]) >= 3
     assert max(peaks.values()) >= 24 << 20
     assert sum(child["peak_array_bytes"] >= 8 << 20 for child in document["children"]) >= 3, document["children"]
-    assert all(child["peak_resident_bytes"] > 5 << 20 for child in document["children"])
+    # those that leave by os._exit, as forked workers do, have the figures of their last tick
+    assert all(child["peak_resident_bytes"] > 5 << 20 for child in document["children"] if child["orderly"])
+    assert any(child["orderly"] for child in document["children"])
 
 
 def test_quiet_writes_json_only(run_json: Callable) -> None:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from heapwright.observe.arenas import read_arenas
 from heapwright.observe.record import Record, read_record
-from heapwright.observe.resident import UNEXPLAINED, Breakdown, breakdown
+from heapwright.observe.resident import ARRAYS_LIVE, UNEXPLAINED, Breakdown, breakdown
 
 if TYPE_CHECKING:
     from heapwright.cli.command_line import RunOptions
+    from heapwright.cli.progress import Progress
     from heapwright.cli.session import Session
     from heapwright.cli.supervisor import Ending, Supervisor
     from heapwright.observe.sites import CallSite
@@ -88,7 +89,8 @@ class Outcome(NamedTuple):
 class Observation:
     """The supervisor's eyes."""
 
-    def __init__(self, session: Session, supervisor: Supervisor) -> None:
+    def __init__(self, session: Session, supervisor: Supervisor, progress: Progress | None = None) -> None:
+        self._progress = progress
         self._session = session
         self._supervisor = supervisor
         self._pid = supervisor.pid
@@ -108,6 +110,8 @@ class Observation:
             return
         try:
             self._look(elapsed_s)
+            if self._progress is not None:
+                self._progress.show(elapsed_s, self._status(elapsed_s))
         except Exception as error:
             self._give_up(error)
 
@@ -121,6 +125,15 @@ class Observation:
             self._give_up(error)
         finally:
             open(self._session.path(self._pid, "seen"), "w").close()
+
+    def _status(self, elapsed_s: float) -> str:
+        minutes, seconds = divmod(int(elapsed_s), 60)
+        text = f"heapwright run  {minutes}:{seconds:02}  resident {self._last_bytes / 2**20:,.0f} MiB"
+        text += f", peak {self._peak_bytes / 2**20:,.0f} MiB"
+        if self._end is not None:
+            arrays = self._end.breakdown.holders[ARRAYS_LIVE]
+            text += f"  (arrays {arrays / 2**20:,.0f} MiB {max(0.0, elapsed_s - self._end.elapsed_s):.0f} s ago)"
+        return text
 
     def _give_up(self, error: Exception) -> None:
         """Go on without looking: a fault of ours must not end the program."""

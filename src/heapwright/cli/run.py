@@ -6,6 +6,7 @@ import sys
 
 from heapwright.cli import command_line, program
 from heapwright.cli.main import CommandLineError
+from heapwright.cli.progress import Progress
 from heapwright.cli.session import KNOCK, Session
 from heapwright.cli.supervisor import Supervisor, end_like
 
@@ -26,10 +27,11 @@ def main(words: list[str]) -> int:
     if options.json is not None:
         _claim(options.json)
     session = Session(options)
+    progress = Progress() if options.progress and not options.quiet else None  # notes the terminal as it is now
     try:
         supervisor = Supervisor(command, session.environment(), KNOCK)
         watched = options.wants_figures
-        ending = _observe(options, command, session, supervisor) if watched else supervisor.wait()
+        ending = _observe(options, command, session, supervisor, progress) if watched else supervisor.wait()
         supervisor.close()
     finally:
         session.close()
@@ -37,12 +39,16 @@ def main(words: list[str]) -> int:
     return ending.status
 
 
-def _observe(options: RunOptions, command: list[str], session: Session, supervisor: Supervisor) -> Ending:
+def _observe(
+    options: RunOptions, command: list[str], session: Session, supervisor: Supervisor, progress: Progress | None
+) -> Ending:
     # Imported while the program starts on another core.
     from heapwright.cli.observation import Observation
 
-    observation = Observation(session, supervisor)
+    observation = Observation(session, supervisor, progress)
     ending = supervisor.wait(observation)
+    if progress is not None:
+        progress.close()
     try:
         outcome = observation.outcome(options, command, ending)
         if options.json is not None:
