@@ -212,3 +212,21 @@ def test_nested_runs(observed: Callable, tmp_path: Path) -> None:
     )
     result = observed("prog.py")
     assert result.stdout.startswith(f"4 inner {tmp_path}\n 1"), result
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams(tmp_path: Path, closed: str) -> None:
+    write(
+        tmp_path / "prog.py",
+        "import os, sys; os._exit(10 + sum(s is None for s in (sys.stdin, sys.stdout, sys.stderr)))",
+    )
+    codes = [
+        execute(["sh", "-c", f"exec {sys.executable} {words} prog.py {closed}"], tmp_path).exit_code
+        for words in ("", "-m heapwright run")
+    ]
+    assert codes == [10 + closed.count("&")] * 2
+
+
+def test_exec_of_another_program(same: Callable, tmp_path: Path) -> None:
+    write(tmp_path / "prog.py", "import os, sys; os.execv('/bin/sh', ['sh', '-c', 'echo $0 $$ > /dev/null; exit 9'])")
+    assert same("prog.py").exit_code == 9

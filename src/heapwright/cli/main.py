@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         sys.exit(_dispatch(arguments))
     except CommandLineError as error:
-        sys.stderr.write(f"heapwright: {error}\n")
+        if sys.stderr is not None:
+            sys.stderr.write(f"heapwright: {error}\n")
         sys.exit(2)
 
 

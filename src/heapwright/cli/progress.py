@@ -31,8 +31,8 @@ class Progress:
         self._rows = 0
         self._shown_s = 0.0
         try:
-            descriptor = sys.stderr.fileno()
-            if not os.isatty(descriptor) or os.environ.get("TERM", "dumb") == "dumb":
+            descriptor = sys.stderr.fileno() if sys.stderr is not None else -1
+            if descriptor < 0 or not os.isatty(descriptor) or os.environ.get("TERM", "dumb") == "dumb":
                 return
             self._mode = termios.tcgetattr(descriptor)
         except (OSError, ValueError, termios.error):

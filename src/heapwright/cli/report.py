@@ -19,6 +19,7 @@ WIDTH = 92
 SITES_SHOWN = 10
 CHILDREN_SHOWN = 8
 WORTH_A_LINE_BYTES = 64 << 10
+WORTH_A_REASON_BYTES = 1 << 20
 BAR_WIDTH = 16
 SIZE_BANDS = ((1 << 10, "< 1 KiB"), (16 << 10, "< 16 KiB"), (256 << 10, "< 256 KiB"), (4 << 20, "< 4 MiB"))
 SIZE_BANDS_END = ((64 << 20, "< 64 MiB"), (1 << 62, ">= 64 MiB"))
@@ -82,10 +83,11 @@ def _run(outcome: Outcome, ink: _Ink) -> Iterator[str]:
     if len(program) > room:
         program = program[: room - 1] + "…"
     yield f"{ink.heading('heapwright run')}  {program:{room}}  {end}"
+    end_size = _size(outcome.final_resident_bytes) if outcome.final_resident_bytes else "not seen"
     faults = f"{usage.ru_minflt:,} page faults" + (f" + {usage.ru_majflt:,} from disk" if usage.ru_majflt else "")
     yield (
         f"  {ending.elapsed_s:.2f} s wall   {usage.ru_utime + usage.ru_stime:.2f} s CPU   {faults}"
-        f"   peak {_size(outcome.peak_resident_bytes)}   end {_size(outcome.final_resident_bytes)}"
+        f"   peak {_size(outcome.peak_resident_bytes)}   end {end_size}"
     )
 
 
@@ -201,7 +203,7 @@ def _given_back(outcome: Outcome, record: Record, ink: _Ink) -> Iterator[str]:
             f"C library heap: trimmed {record['libc_trims']:,} times while the program was idle",
         ),
     ]
-    lines = [f"    {_size(amount):>12}  {why}" for amount, why in given if amount >= WORTH_A_LINE_BYTES]
+    lines = [f"    {_size(amount):>12}  {why}" for amount, why in given if amount >= WORTH_A_REASON_BYTES]
     if lines:
         yield ""
         yield f"  {ink.heading('given back to the system')}, in all"
@@ -214,7 +216,7 @@ def _given_back(outcome: Outcome, record: Record, ink: _Ink) -> Iterator[str]:
         (holders[resident.OBJECTS_FREE], "CPython: an arena of 1 MiB goes back when its last object dies"),
         (holders[resident.LIBC_FREE], "C library: free blocks below live ones, or too small for a page of their own"),
     ]
-    lines = [f"    {_size(amount):>12}  {why}" for amount, why in kept if amount >= WORTH_A_LINE_BYTES]
+    lines = [f"    {_size(amount):>12}  {why}" for amount, why in kept if amount >= WORTH_A_REASON_BYTES]
     if lines:
         yield ""
         yield f"  {ink.heading('free, and not given back')}, at the end"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from heapwright.cli import command_line, program
@@ -26,6 +27,7 @@ def main(words: list[str]) -> int:
     command = program.interpreter_command(options)
     if options.json is not None:
         _claim(options.json)
+    _occupy_closed_descriptors()
     session = Session(options)
     progress = Progress() if options.progress and not options.quiet else None  # notes the terminal as it is now
     try:
@@ -58,7 +60,8 @@ def _observe(
         if not options.quiet:
             from heapwright.cli.report import write_report
 
-            write_report(outcome, sys.stderr)
+            if sys.stderr is not None:  # None: it was closed when we started
+                write_report(outcome, sys.stderr)
     except Exception as error:  # the program's exit code is worth more than our report
         _complain(f"heapwright: there is no report: {type(error).__name__}: {error}\n")
     return ending
@@ -66,10 +69,18 @@ def _observe(
 
 def _complain(text: str) -> None:
     try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except (OSError, ValueError):
+        os.write(2, text.encode(errors="backslashreplace"))
+    except OSError:
         pass  # stderr is closed
+
+
+def _occupy_closed_descriptors() -> None:
+    """Keep our own files off 0, 1 and 2; what is opened here closes on exec, so the program finds them closed."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 def _claim(path: str) -> None:

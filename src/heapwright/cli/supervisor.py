@@ -164,8 +164,12 @@ class Supervisor:
 
 def end_like(ending: Ending) -> None:
     """End this process the way the program ended: same exit code, or dead by the same signal."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # None: it was closed when we started
+                stream.flush()
+        except OSError:
+            pass
     if ending.signal is not None:
         _native.leave_no_core()  # the program has left one, if it was to
         try:
