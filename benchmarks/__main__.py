@@ -6,7 +6,7 @@ python -m benchmarks [--rounds 1] [--folder build/bench]
 import argparse
 from pathlib import Path
 
-from benchmarks import observe, programs, startup, temporaries
+from benchmarks import heap, observe, programs, startup, temporaries
 
 
 def main() -> None:
@@ -19,7 +19,9 @@ def main() -> None:
     def kept(name: str) -> list[str]:
         return ["--json", str(options.folder / f"{name}.json")]
 
-    print("## Start-up\n")
+    print("## Blocks from Python\n")
+    heap.main(kept("heap"))
+    print("\n## Start-up\n")
     startup.main(["--rounds", str(5 * options.rounds), *kept("startup")])
     print("\n## Temporaries\n")
     temporaries.main(["--rounds", rounds, "--only", "64KiB,1MiB,8MiB,64MiB", *kept("temporaries")])

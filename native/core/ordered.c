@@ -11,8 +11,8 @@ typedef struct { /* the way from the root to a leaf, and which keys may stand in
 
 static uint32_t heaviest(const hw_ordered_node *node) {
     uint32_t greatest = 0;
-    for (uint32_t i = 0; i < node->count; i++)
-        if (node->weight[i] > greatest) greatest = node->weight[i];
+#pragma GCC unroll 16
+    for (uint32_t i = 0; i < HW_ORDERED_MAX + 1; i++) greatest = node->weight[i] > greatest ? node->weight[i] : greatest;
     return greatest;
 }
 
@@ -25,6 +25,7 @@ static uint32_t take_node(hw_ordered *set, hw_ordered_node *nodes) {
         number = set->nodes++;
     }
     memset(&nodes[number], 0, sizeof nodes[number]);
+    memset(nodes[number].key, 0xFF, sizeof nodes[number].key);
     return number;
 }
 
@@ -42,7 +43,7 @@ static void move_entries(hw_ordered_node *to, uint32_t at, const hw_ordered_node
 }
 
 static void resize_node(hw_ordered_node *node, uint32_t count) {
-    for (uint32_t i = count; i < node->count; i++) node->weight[i] = 0; /* O4 */
+    for (uint32_t i = count; i < node->count; i++) node->weight[i] = 0, node->key[i] = UINT64_MAX; /* O4 */
     node->count = count;
 }
 
@@ -215,7 +216,7 @@ static const char *check_node(const hw_ordered_node *node, bool root, bool leaf,
         if (node->key[i] <= node->key[i - 1]) return "O3";
     if (node->count > 0 && (leaf ? node->key[0] < least : node->key[0] != least)) return "O3";
     for (uint32_t i = node->count; i < HW_ORDERED_MAX; i++)
-        if (node->weight[i] != 0) return "O4";
+        if (node->weight[i] != 0 || node->key[i] != UINT64_MAX) return "O4";
     return root || heaviest(node) == weight ? NULL : "O4";
 }
 

@@ -1,6 +1,8 @@
+import ctypes
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -266,3 +268,31 @@ def test_a_forked_child_has_a_heap_of_its_own(heap: hw.Heap[hw.BestFit]) -> None
     stop.set()
     thread.join()
     assert bytes(kept[0].view()) == b"p" * 1000
+
+
+def control_region(heap: hw.Heap[hw.BestFit]) -> int:
+    """Find the address of the heap's control data: it begins with the capacity and lies in a mapping of its own."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        bounds, access, _, _, inode, *_ = line.split()
+        low, high = (int(bound, 16) for bound in bounds.split("-"))
+        if access != "rw-p" or inode != "0" or "[" in line:
+            continue
+        for page in range(low, min(high, low + (1 << 20)), PAGE):
+            if ctypes.c_uint64.from_address(page).value == heap.capacity_bytes:
+                return page
+    raise AssertionError("no mapping begins with the capacity")
+
+
+def test_check_finds_damage_and_says_where() -> None:
+    heap = hw.Heap(hw.AnonymousSpace(77 * PAGE), strategy=hw.BestFit())
+    blocks = [heap.allocate(size) for size in (100, 200, 300)]
+    heap.check()
+    first_block = control_region(heap) + 192  # past the header of native/core/fit.h
+    size = ctypes.c_uint32.from_address(first_block + 4)
+    damaged, size.value = size.value, 5
+    with pytest.raises(hw.CorruptedHeap) as caught:
+        heap.check()
+    assert caught.value.invariant.startswith("I")
+    size.value = damaged
+    heap.check()
+    assert len(blocks) == 3
