@@ -33,8 +33,9 @@ BlockObject *hw_block_new(HeapObject *heap, hw_fit_handle handle, Py_ssize_t siz
 }
 
 static void block_dealloc(BlockObject *self) {
-    if (self->weak_references != NULL) PyObject_ClearWeakRefs((PyObject *)self);
     if (self->heap != NULL) hw_heap_drop_block(self); /* no export is left: each held a reference to this handle */
+    /* Only now: whoever is called back may count on the memory being free (Limiting returns the charge). */
+    if (self->weak_references != NULL) PyObject_ClearWeakRefs((PyObject *)self);
     if (kept_count < HANDLES_KEPT) kept[kept_count++] = self;
     else PyObject_Free(self);
 }

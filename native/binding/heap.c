@@ -17,13 +17,19 @@ enum { LONG_COPY_BYTES = 64 << 10 };
 
 /* ------------------------------------------------------------------------------------------ one thread at a time */
 
+/* In a forked child the threads that held or wanted the lock do not exist, and its state is that of some moment. */
+static void renew_after_fork(HeapObject *self) {
+    if (self->pid == (long)getpid()) return;
+    PyThread_type_lock lock = PyThread_allocate_lock();
+    if (lock == NULL) Py_FatalError("no memory for a lock in a forked child");
+    self->lock = lock; /* the old one is in nobody's power to free */
+    self->busy = false;
+    self->pid = (long)getpid();
+}
+
 static void wait_until_idle(HeapObject *self) {
-    while (self->busy_pid != 0) {
-        if (self->busy_pid != (long)getpid()) { /* forked while another thread was at it: that thread is not here */
-            self->lock = PyThread_allocate_lock();
-            self->busy_pid = 0;
-            return;
-        }
+    renew_after_fork(self);
+    while (self->busy) {
         Py_BEGIN_ALLOW_THREADS
         PyThread_acquire_lock(self->lock, WAIT_LOCK);
         PyThread_release_lock(self->lock);
@@ -32,21 +38,21 @@ static void wait_until_idle(HeapObject *self) {
 }
 
 FUSED void enter(HeapObject *self) {
-    if (__builtin_expect(self->busy_pid != 0, 0)) wait_until_idle(self);
+    if (__builtin_expect(self->busy, 0)) wait_until_idle(self);
 }
 
 void hw_heap_enter(HeapObject *self) { enter(self); }
 
 PyThreadState *hw_heap_begin_long(HeapObject *self) {
-    enter(self);
-    self->busy_pid = (long)getpid();
-    PyThread_acquire_lock(self->lock, WAIT_LOCK); /* free: its holders set busy_pid */
+    wait_until_idle(self);
+    self->busy = true;
+    PyThread_acquire_lock(self->lock, WAIT_LOCK); /* held by nobody, or by one who waited and lets go at once */
     return PyEval_SaveThread();
 }
 
 void hw_heap_end_long(HeapObject *self, PyThreadState *thread) {
     PyEval_RestoreThread(thread);
-    self->busy_pid = 0;
+    self->busy = false;
     PyThread_release_lock(self->lock);
 }
 
@@ -271,6 +277,7 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         return NULL;
     }
     self->alignment = alignment;
+    self->pid = (long)getpid();
     self->space = (SpaceObject *)Py_NewRef(space);
     space->heap = self;
     return (PyObject *)self;

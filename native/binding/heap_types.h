@@ -22,7 +22,8 @@ struct HeapObject {
     SpaceObject *space;
     Py_ssize_t alignment;    /* for requests that name none */
     PyThread_type_lock lock; /* held by a long operation that has released the GIL, see heap.c */
-    long busy_pid;           /* the process in which one is under way, or 0 */
+    bool busy;               /* one is under way */
+    long pid;                /* the process that lock and busy are about */
 };
 
 typedef struct {

@@ -100,6 +100,15 @@ def test_a_block_whose_last_handle_goes_is_freed(heap: hw.Heap[hw.BestFit]) -> N
     heap.check()
 
 
+def test_whoever_is_told_that_a_handle_died_finds_its_memory_free(heap: hw.Heap[hw.BestFit]) -> None:
+    seen = []
+    block = heap.allocate(64)
+    reference = weakref.ref(block, lambda _: seen.append(heap.counters()["requested_bytes"]))
+    del block
+    assert seen == [0]
+    assert reference() is None
+
+
 def test_reallocate_kills_the_old_handle_and_keeps_bytes_and_alignment(heap: hw.Heap[hw.BestFit]) -> None:
     block = heap.allocate(100, alignment=4096)
     block.view()[:] = bytes(range(100))

@@ -1,5 +1,7 @@
+import contextlib
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -271,15 +273,19 @@ def test_a_forked_child_has_a_heap_of_its_own(heap: hw.Heap[hw.BestFit]) -> None
 
 
 def control_region(heap: hw.Heap[hw.BestFit]) -> int:
-    """Find the address of the heap's control data: it begins with the capacity and lies in a mapping of its own."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        bounds, access, _, _, inode, *_ = line.split()
-        low, high = (int(bound, 16) for bound in bounds.split("-"))
-        if access != "rw-p" or inode != "0" or "[" in line:
-            continue
-        for page in range(low, min(high, low + (1 << 20)), PAGE):
-            if ctypes.c_uint64.from_address(page).value == heap.capacity_bytes:
-                return page
+    """Find the address of the heap's control data: it begins with the capacity, in a mapping of a few pages."""
+    capacity = heap.capacity_bytes.to_bytes(8, sys.byteorder)
+    with Path("/proc/self/mem").open("rb", buffering=0) as memory:  # not by pointer: mappings come and go meanwhile
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            bounds, access, _, _, inode, *_ = line.split()
+            low, high = (int(bound, 16) for bound in bounds.split("-"))
+            if access != "rw-p" or inode != "0" or "[" in line:
+                continue
+            for page in range(low, min(high, low + (1 << 20)), PAGE):
+                with contextlib.suppress(OSError):
+                    memory.seek(page)
+                    if memory.read(8) == capacity:
+                        return page
     raise AssertionError("no mapping begins with the capacity")
 
 

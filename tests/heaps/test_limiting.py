@@ -55,18 +55,20 @@ def test_a_failure_of_the_upstream_returns_the_charge() -> None:
     assert limited.statistics().current_bytes == 100
 
 
-def test_reallocate_charges_the_difference(limited: hw.Limiting[hw.Block]) -> None:
+def test_a_growing_block_takes_room_for_both_sizes(limited: hw.Limiting[hw.Block]) -> None:
+    heap: Any = limited.upstream
     block = limited.allocate(4_000)
     fence = limited.allocate(16)
-    block = limited.reallocate(block, 9_000)
-    assert limited.statistics().current_bytes == 9_016
+    block = limited.reallocate(block, 5_000)  # it moves: 4,000 + 5,000 + 16 are out for a moment
+    assert heap.statistics().peak_requested_bytes == limited.statistics().peak_bytes == 9_016
+    assert limited.statistics().current_bytes == 5_016
     with pytest.raises(hw.LimitExceeded):
-        limited.reallocate(block, 10_000)
+        limited.reallocate(block, 5_001)
     block = limited.reallocate(block, 1_000)
     assert limited.statistics().current_bytes == 1_016
     limited.deallocate(fence)
     limited.deallocate(block)
-    assert limited.statistics().current_bytes == 0
+    assert limited.statistics().current_bytes == heap.statistics().requested_bytes == 0
 
 
 def test_only_what_was_allocated_here_is_taken_back(limited: hw.Limiting[hw.Block]) -> None:

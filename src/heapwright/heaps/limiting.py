@@ -129,7 +129,10 @@ class Limiting(Generic[B]):
         self._discharge(id(block))
 
     def reallocate(self, block: B, size_bytes: Size) -> B:
-        """Replace a block by one of another size; both sizes count while the bytes may be moving.
+        """Replace a block by one of another size.
+
+        A block that grows may move, and then both are out for a moment: so it takes room for the whole new size beside
+        the old one. One that shrinks does so in place and needs none.
 
         Raises
         ------
@@ -138,16 +141,16 @@ class Limiting(Generic[B]):
         """
         size = parse_size(size_bytes)
         old_size = self._require_held(block)
-        growth = max(0, size - old_size)
-        self._charge(growth)
+        ahead = size if size > old_size else 0
+        self._charge(ahead)
         try:
             new = self._upstream.reallocate(block, size)
         except BaseException:
-            self._release(growth)
+            self._release(ahead)
             raise
         with self._lock:
             self._charges.pop(id(block), None)
-            self._current_bytes -= old_size + growth - size
+            self._current_bytes += size - ahead - old_size
         self._hold(new, size)
         return new
 
