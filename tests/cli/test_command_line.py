@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from running import execute
 
 from heapwright.cli.command_line import parse
 from heapwright.cli.main import CommandLineError
@@ -70,3 +71,10 @@ def test_console_scripts_of_others_are_explained(observed: Callable, tmp_path: P
     result = observed("tool", PATH=str(script.parent))
     assert result.exit_code == 2
     assert "belongs to another Python (/opt/other/bin/python3)" in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["-I", "-E", "-sE"])
+def test_interpreter_flags_that_would_blind_us(tmp_path: Path, flag: str) -> None:
+    result = execute([sys.executable, flag, "-m", "heapwright", "run", "x.py"], tmp_path)
+    assert result.exit_code == 2
+    assert "cannot be observed" in result.stderr

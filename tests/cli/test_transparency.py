@@ -230,3 +230,23 @@ def test_closed_standard_streams(tmp_path: Path, closed: str) -> None:
 def test_exec_of_another_program(same: Callable, tmp_path: Path) -> None:
     write(tmp_path / "prog.py", "import os, sys; os.execv('/bin/sh', ['sh', '-c', 'echo $0 $$ > /dev/null; exit 9'])")
     assert same("prog.py").exit_code == 9
+
+
+def test_subinterpreters_are_left_alone(same: Callable, tmp_path: Path) -> None:
+    write(
+        tmp_path / "prog.py",
+        """
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        other = interpreters.create()
+        print(interpreters.run_string(other, "import sys; print([type(f).__name__ for f in sys.meta_path][0])"))
+        interpreters.destroy(other)
+        print("still", flush=True)
+        """,
+    )
+    result = same("prog.py")
+    assert result.exit_code == 0
+    assert "could not be observed" not in result.report
+    assert "at the end" in result.report

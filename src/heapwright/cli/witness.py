@@ -36,7 +36,10 @@ class Witness:
         os.set_blocking(self._reader, False)
         self._seen: dict[int, int] = {}
         supervisor = os.getpid()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            self._pid = -1  # no process to spare: `saw` finds the pipe closed and says no
         if self._pid == 0:
             try:
                 _watch(set(signals), writer, supervisor)
@@ -62,6 +65,8 @@ class Witness:
     def close(self) -> None:
         """End the process and reap it."""
         os.close(self._reader)
+        if self._pid < 0:
+            return
         try:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
@@ -71,7 +76,10 @@ class Witness:
 
 def _watch(signals: set[int], writer: int, supervisor: int) -> None:
     _native.die_with_parent(signal.SIGKILL)
-    _take_another_name(b"heapwright-witness")
+    try:
+        _take_another_name(b"heapwright-witness")
+    except OSError:
+        pass  # /proc is restricted: it keeps the supervisor's name
     # Holding the program's pipes open would keep their readers waiting.
     for descriptor in os.listdir("/proc/self/fd"):
         if int(descriptor) != writer:

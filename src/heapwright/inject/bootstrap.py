@@ -6,6 +6,7 @@ not break because somebody looks at it.
 
 import _signal  # type: ignore[import-not-found]  # `signal` brings enum with it: 4 ms
 import atexit
+import errno
 import os
 import sys
 import time
@@ -28,6 +29,12 @@ def start(session: str) -> None:
         options = _read_options(session)
     except OSError:
         return  # the run that this environment speaks of is over
+    try:
+        _native.arenas_start(session)
+    except OSError as error:
+        if error.errno == errno.EALREADY:
+            return  # a subinterpreter (3.11 lets it import us): the process is observed as a whole
+        record_failure(session, "table of arenas", error)
     # Registered before the program can register anything, so it runs after everything that the program
     # registered.
     atexit.register(_leave, session, int(options["supervisor"]), int(options["knock"]))
@@ -58,7 +65,6 @@ def _describe(session: str, options: dict[str, str]) -> None:
 
 
 def _start_native(session: str, options: dict[str, str]) -> None:
-    _native.arenas_start(session)
     _native.process_start(session, options["allocator"])
     if options["sample"] != "off":
         _native.sampler_start(session, int(options["sample"]))

@@ -17,8 +17,8 @@ def _start():
         return
     try:
         from heapwright.inject import bootstrap
-    except ImportError:
-        return  # another environment, where heapwright is not installed: its processes are not observed
+    except Exception:
+        return  # another environment without heapwright, or a subinterpreter: not observed, and not disturbed
     bootstrap.start(session)
 
 
