@@ -100,6 +100,7 @@ def test_children_have_figures_of_their_own(run_json: Callable) -> None:
                     pool.close(); pool.join()
             subprocess.run([sys.executable, "-c", "import numpy; numpy.ones(3 << 20)"])
     """)
+    assert "multiprocessing worker (spawn)" in document["stderr"]
     peaks = {" ".join(child["program"][1:])[:20]: child["peak_array_bytes"] for child in document["children"]}
     assert len(document["children"]) >= 3
     assert max(peaks.values()) >= 24 << 20

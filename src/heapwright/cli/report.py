@@ -21,6 +21,12 @@ CHILDREN_SHOWN = 8
 WORTH_A_LINE_BYTES = 64 << 10
 WORTH_A_REASON_BYTES = 1 << 20
 BAR_WIDTH = 16
+MULTIPROCESSING = {
+    "from multiprocessing.spawn import": "multiprocessing worker (spawn)",
+    "from multiprocessing.forkserver import": "multiprocessing fork server, and its workers",
+    "from multiprocessing.resource_tracker import": "multiprocessing resource tracker",
+}
+"""What is in the command line -> what to call it."""
 SIZE_BANDS = ((1 << 10, "< 1 KiB"), (16 << 10, "< 16 KiB"), (256 << 10, "< 256 KiB"), (4 << 20, "< 4 MiB"))
 SIZE_BANDS_END = ((64 << 20, "< 64 MiB"), (1 << 62, ">= 64 MiB"))
 
@@ -135,8 +141,8 @@ def _share_bar(size_bytes: int, look: Look, ink: _Ink) -> str:
 
 
 def _arrays(record: Record, ink: _Ink) -> Iterator[str]:
-    if record.hook is None:
-        return
+    if record.hook is None or not record.size_classes:
+        return  # NumPy was not imported, or made no array
     where = {
         "pooled": f"pooled allocator, in {record.hook}",
         "system": f"NumPy's own allocator, watched in {record.hook}",
@@ -245,8 +251,12 @@ def _children(children: list[Child], ink: _Ink) -> Iterator[str]:
 
 
 def _command(child: Child) -> str:
-    words = [word.replace("\n", " ") for word in child.command[1:]]
-    return " ".join(words) or "python"
+    """Name a child's program; what multiprocessing starts differs only in numbers that nobody reads."""
+    text = " ".join(word.replace("\n", " ") for word in child.command[1:])
+    for marker, name in MULTIPROCESSING.items():
+        if marker in text:
+            return name
+    return text or "python"
 
 
 def _pad(ink: _Ink, width: int) -> int:
