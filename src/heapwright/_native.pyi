@@ -3,6 +3,8 @@
 import os
 from typing import Self, final
 
+from typing_extensions import disjoint_base
+
 from heapwright.model.lifecycle import State
 from heapwright.model.sizes import Size
 from heapwright.model.space import Permissions
@@ -59,6 +61,7 @@ FIT_STRATEGIES: tuple[str, ...]
 
 def pages_fail_nth(n: int, /) -> int: ...
 
+@disjoint_base
 class Space:
     def __new__(cls, size_bytes: int, alignment: int, huge_pages: bool, permissions: int) -> Self: ...
     @property
@@ -98,6 +101,7 @@ class Block:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
+@disjoint_base
 class Heap:
     def __new__(cls, space: Space, strategy: int, alignment: int, /) -> Self: ...
     def allocate(self, size_bytes: Size, alignment: Size = ...) -> Block: ...

@@ -3,7 +3,7 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -203,6 +203,40 @@ def test_every_system_call_can_fail_and_leaves_the_heap_whole() -> None:
     assert {error.errno for error in failures} == {12}
     assert {type(error) for error in failures} == {hw.OutOfMemory, hw.SystemCallFailed}
     assert any("operating system gives no memory" in str(error) for error in failures)
+
+
+def test_every_allocation_of_python_can_fail_and_leaves_the_heap_whole() -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    heap = hw.Heap[hw.BestFit](hw.AnonymousSpace("1MiB"))
+    held = [heap.allocate(16) for _ in range(300)]  # more than the handles that are kept for reuse
+
+    def attempt(operation: Callable[[], object], n: int) -> object:
+        testcapi.set_nomemory(n, n + 1)
+        try:
+            return operation()
+        except MemoryError:
+            return MemoryError
+        finally:
+            testcapi.remove_mem_hooks()
+
+    refused = 0
+    for n in range(30):
+        for operation in (lambda: heap.allocate(1000), heap.walk, heap.counters, held[1].view):
+            result = attempt(operation, n)
+            refused += result is MemoryError
+            heap.check()
+        moved = attempt(lambda: heap.reallocate(held[0], 1000), n)
+        if moved is MemoryError:
+            assert held[0].state is hw.State.ALLOCATED
+        else:
+            assert isinstance(moved, hw.Block)
+            held[0] = heap.reallocate(moved, 16)
+        heap.check()
+    assert refused > 4
+    assert heap.statistics().block_count == 300
+    result = moved = operation = None
+    held.clear()
+    assert heap.draw() == str(heap.capacity_bytes)
 
 
 def test_many_blocks_outgrow_the_first_control_region() -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from heapwright.model.errors import InvalidTransition
@@ -55,3 +57,8 @@ def test_the_diagram_has_one_arrow_for_each_step() -> None:
     arrows = [line for line in mermaid().splitlines() if " : " in line]
     assert len(arrows) == sum(event is not Event.CORRUPT for _, event in TRANSITIONS)
     assert "    allocated --> freed : deallocate" in arrows
+
+
+def test_the_documentation_shows_this_diagram() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "life-cycle.md"
+    assert f"```mermaid\n{mermaid()}\n```" in page.read_text()
