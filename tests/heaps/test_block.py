@@ -150,7 +150,7 @@ def test_large_copies_let_other_threads_at_the_heap(heap: hw.Heap[hw.BestFit]) -
     thread.start()
     block = heap.allocate(100_000)
     block.view()[:] = b"x" * 100_000
-    for _ in range(50):
+    for _ in range(10):
         fence = heap.allocate(16)
         block = heap.reallocate(block, block.size_bytes + 100_000)
         heap.deallocate(fence)

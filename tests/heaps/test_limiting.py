@@ -1,4 +1,6 @@
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +11,15 @@ import heapwright as hw
 @pytest.fixture
 def limited() -> hw.Limiting[hw.Block]:
     return hw.Limiting(hw.Heap[hw.BestFit](hw.AnonymousSpace("16MiB")), 10_000)
+
+
+@pytest.fixture
+def often() -> Iterator[None]:
+    """Let threads take turns every 20 us."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(2e-5)
+    yield
+    sys.setswitchinterval(interval)
 
 
 def test_the_limit_is_exact(limited: hw.Limiting[hw.Block]) -> None:
@@ -95,17 +106,9 @@ def test_adaptors_stack() -> None:
     assert outer.trim() > 0
 
 
-def test_threads_never_pass_the_limit() -> None:
+def test_threads_never_pass_the_limit(often: None) -> None:
     heap = hw.Heap[hw.BestFit](hw.AnonymousSpace("16MiB"))
     limited = hw.Limiting(heap, 10_000)
-    overshoots = []
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.is_set():
-            requested = heap.counters()["requested_bytes"]
-            if requested > 10_000:
-                overshoots.append(requested)
 
     def work(seed: int) -> None:
         held = []
@@ -119,15 +122,12 @@ def test_threads_never_pass_the_limit() -> None:
                 else:
                     held.pop(0)
 
-    watcher = threading.Thread(target=watch)
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
-    for thread in (watcher, *threads):
+    for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    done.set()
-    watcher.join()
-    assert overshoots == []
+    # The heap itself remembers the most that was ever out at once, to the byte.
     assert heap.statistics().peak_requested_bytes <= 10_000
     assert limited.statistics().current_bytes == heap.statistics().requested_bytes == 0
     assert limited.statistics().refused_count > 0
