@@ -129,8 +129,9 @@ def _residence(outcome: Outcome, ink: _Ink) -> Iterator[str]:
         )
     total = f"    {'the kernel says':28}{'':{BAR_WIDTH}}{_size(peak.breakdown.resident_bytes):>12}"
     yield ink.heading(f"{total}{'':4}{'':{BAR_WIDTH}}{_size(end.breakdown.resident_bytes):>12}")
-    if huge := end.breakdown.huge_bytes or peak.breakdown.huge_bytes:
-        yield ink.faint(f"    of it in huge pages: {_size(peak.breakdown.huge_bytes)} and {_size(huge)}")
+    huge = (peak.breakdown.huge_bytes, end.breakdown.huge_bytes)
+    if any(huge):
+        yield ink.faint(f"    of it in huge pages: {_size(huge[0])}, and {_size(huge[1])} at the end")
 
 
 def _share_bar(size_bytes: int, look: Look, ink: _Ink) -> str:
