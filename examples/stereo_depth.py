@@ -98,9 +98,7 @@ def filled(disparity: Image, valid: NDArray[np.bool_]) -> Image:
     after = np.minimum.accumulate(after[:, ::-1], axis=1)[:, ::-1]
     rows = np.arange(disparity.shape[0])[:, None]
     left = np.where(before >= 0, disparity[rows, np.maximum(before, 0)], np.inf)
-    right = np.where(
-        after < disparity.shape[1], disparity[rows, np.minimum(after, disparity.shape[1] - 1)], np.inf
-    )
+    right = np.where(after < disparity.shape[1], disparity[rows, np.minimum(after, disparity.shape[1] - 1)], np.inf)
     nearest = np.minimum(left, right)
     return ndimage.median_filter(np.where(np.isfinite(nearest), nearest, 0.0), size=7)
 
@@ -137,9 +135,7 @@ def main() -> None:
     distance = metres(disparity)
     print(picture(distance, rows=26, columns=96))
     print()
-    print(
-        f"{left.shape[1]} x {left.shape[0]} pixels, {DISPARITIES_MAX} candidate disparities, both directions"
-    )
+    print(f"{left.shape[1]} x {left.shape[0]} pixels, {DISPARITIES_MAX} candidate disparities, both directions")
     report("seen by both cameras", error[measured & valid], valid.mean())
     report("everywhere", error[measured], 1.0)
     nearest, middle, farthest = np.quantile(distance, [0.01, 0.5, 0.99])
