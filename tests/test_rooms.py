@@ -15,7 +15,7 @@ BELOW = {
     "core": {"core"},
     "os": {"os"},
     "heap": {"heap", "core", "os"},
-    "process": {"process", "core", "os"},
+    "process": {"process", "heap", "core", "os"},
     "binding": {"binding", "heap", "process", "core", "os"},
 }
 
