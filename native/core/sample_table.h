@@ -1,57 +1,56 @@
-/* Live samples: address -> (stack, weight) for every sampled block that has not been freed. Open addressing with
- * linear probing; a removed entry is closed up by shifting its followers back (Knuth 6.4, algorithm R), so there are
- * no tombstones and a search ends at the first empty slot.
- *
- *   I1  capacity is a power of two, and 2 * count <= capacity: every probe sequence meets an empty slot.
- *   I2  an address is in at most one slot; address 0 marks an empty one.
- *   I3  between an entry's home slot and its slot there is no empty slot.
- *
- * Expected cost of each operation: O(1). The caller supplies the memory and serialises the calls. */
+/* Live samples: address -> (stack, weight) for every sampled block that has not been freed: an address table
+ * (core/address_table.h, which has the invariants and the contracts) whose values are packed pairs. */
 #ifndef HW_CORE_SAMPLE_TABLE_H
 #define HW_CORE_SAMPLE_TABLE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "core/address_table.h"
+
+#include <assert.h>
 
 #define HW_SAMPLE_STACK_BITS 18
+#define HW_SAMPLE_STACK_MASK ((UINT64_C(1) << HW_SAMPLE_STACK_BITS) - 1)
 #define HW_SAMPLE_WEIGHT_MAX ((UINT64_C(1) << (64 - HW_SAMPLE_STACK_BITS)) - 1) /* 64 TiB */
 
-typedef struct {
-    uint64_t address; /* 0: empty */
-    uint64_t packed;  /* weight << HW_SAMPLE_STACK_BITS | stack */
-} hw_sample_slot;
-
-typedef struct {
-    hw_sample_slot *slots;
-    size_t capacity; /* slots */
-    size_t count;
-} hw_sample_table;
+typedef hw_address_slot hw_sample_slot; /* value: weight << HW_SAMPLE_STACK_BITS | stack */
+typedef hw_address_table hw_sample_table;
 
 typedef struct {
     uint32_t stack;        /* < 2^HW_SAMPLE_STACK_BITS */
     uint64_t weight_bytes; /* <= HW_SAMPLE_WEIGHT_MAX */
 } hw_sample;
 
-/* `slots` is zeroed memory for `capacity` slots, a power of two. */
-void hw_sample_table_init(hw_sample_table *table, hw_sample_slot *slots, size_t capacity);
+static inline hw_sample hw_sample_unpack(uint64_t value) {
+    return (hw_sample){(uint32_t)(value & HW_SAMPLE_STACK_MASK), value >> HW_SAMPLE_STACK_BITS};
+}
 
-/* True when one more insert would break I1: first rehash into twice the memory. */
-bool hw_sample_table_is_full(const hw_sample_table *table);
+static inline void hw_sample_table_init(hw_sample_table *table, hw_sample_slot *slots, size_t capacity) {
+    hw_address_table_init(table, slots, capacity);
+}
 
-/* Moves every entry into `slots`: zeroed memory for more slots than before. The old memory is the caller's again. */
-void hw_sample_table_rehash(hw_sample_table *table, hw_sample_slot *slots, size_t capacity);
+static inline bool hw_sample_table_is_full(const hw_sample_table *table) { return hw_address_table_is_full(table); }
 
-/* Precondition: the table is not full, and the address is neither 0 nor in it. */
-void hw_sample_table_insert(hw_sample_table *table, uint64_t address, hw_sample sample);
+static inline void hw_sample_table_rehash(hw_sample_table *table, hw_sample_slot *slots, size_t capacity) {
+    hw_address_table_rehash(table, slots, capacity);
+}
 
-/* False, and no effect, if the address is not in the table. */
-bool hw_sample_table_remove(hw_sample_table *table, uint64_t address, hw_sample *sample);
+static inline void hw_sample_table_insert(hw_sample_table *table, uint64_t address, hw_sample sample) {
+    assert(sample.stack <= HW_SAMPLE_STACK_MASK && sample.weight_bytes <= HW_SAMPLE_WEIGHT_MAX);
+    hw_address_table_insert(table, address, sample.weight_bytes << HW_SAMPLE_STACK_BITS | sample.stack);
+}
+
+static inline bool hw_sample_table_remove(hw_sample_table *table, uint64_t address, hw_sample *sample) {
+    uint64_t value = 0;
+    bool found = hw_address_table_remove(table, address, &value);
+    if (found) *sample = hw_sample_unpack(value);
+    return found;
+}
 
 /* What is in slot number `slot` < capacity: false if nothing. For walking over all of them. */
-bool hw_sample_table_at(const hw_sample_table *table, size_t slot, hw_sample *sample);
+static inline bool hw_sample_table_at(const hw_sample_table *table, size_t slot, hw_sample *sample) {
+    *sample = hw_sample_unpack(table->slots[slot].value);
+    return table->slots[slot].address != 0;
+}
 
-/* Walks I1 to I3. O(capacity). */
-bool hw_sample_table_check(const hw_sample_table *table);
+static inline bool hw_sample_table_check(const hw_sample_table *table) { return hw_address_table_check(table); }
 
 #endif

@@ -1,7 +1,7 @@
 /* What the sampler costs, in instructions per pair of allocated and freed:
  *
  *      cc -O2 -std=c11 -D_GNU_SOURCE -Inative tests/native/cost_sampler.c native/process/sampler.c \
- *          native/core/{poisson,sample_table,site_table}.c native/os/{pages,shared_file}.c -pthread -lm -o cost_sampler
+ *          native/core/{poisson,address_table,site_table}.c native/os/{pages,shared_file}.c -pthread -lm -o cost_sampler
  *      for path in off unsampled sampled; do for pairs in 100000 200000; do
  *          valgrind --tool=callgrind --callgrind-out-file=/dev/null ./cost_sampler $path $pairs 2>&1 | grep Collected
  *      done; done
