@@ -46,6 +46,9 @@ void hw_record_forked(void) {
     private_record.peak_retained_bytes = private_record.retained_bytes;
     if (session_directory[0] == 0) return;
     if (hw_record_open(session_directory) == 0) hw_shared_file_unmap(parents, sizeof(hw_record)); /* its file lives on */
+    /* The parent's figures are not the child's, and a child that leaves by os._exit before the keeper's first look, as
+     * workers do, would have none of its own. */
+    hw_record_tick();
 }
 
 void hw_record_tick(void) {

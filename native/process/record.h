@@ -80,7 +80,7 @@ static inline unsigned hw_record_size_class(size_t size_bytes) {
 int hw_record_open(const char *directory);
 
 /* In a forked child: opens a record of its own in the same directory. Blocks that were live at the fork are live in the
- * child too, so gauges carry over; totals and peaks start again. */
+ * child too, so gauges carry over; totals and peaks start again. The process's figures are taken once. */
 void hw_record_forked(void);
 
 /* Takes the process's figures (resident, CPU, faults) into the record: a few microseconds, no allocation. */
