@@ -284,7 +284,7 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
 }
 
 static void heap_dealloc(HeapObject *self) {
-    hw_heap_close(&self->heap); /* no live block is left: each held a reference */
+    hw_heap_close(&self->heap); /* no live block is left: each held a reference, or was NumPy's and counted (A1) */
     if (self->lock != NULL) PyThread_free_lock(self->lock);
     if (self->space != NULL) {
         self->space->heap = NULL;

@@ -1,11 +1,12 @@
 /* The three types of the heaps room, and who keeps whom alive: a view keeps its block, a live block its heap, a heap its
- * space. So the pages outlive every address that was handed out. None refers back, so none takes part in a cycle of its
+ * space; a heap that NumPy's arrays come from or lie in is kept by process/array_heap.h. So the pages outlive every address that was handed out. None refers back, so none takes part in a cycle of its
  * own, and a space and a block need no cycle collector. */
 #ifndef HW_BINDING_HEAP_TYPES_H
 #define HW_BINDING_HEAP_TYPES_H
 
 #include "binding/binding.h"
 #include "heap/heap.h"
+#include "process/array_heap.h"
 
 typedef struct HeapObject HeapObject;
 
@@ -24,6 +25,7 @@ struct HeapObject {
     PyThread_type_lock lock; /* held by a long operation that has released the GIL, see heap.c */
     bool busy;               /* one is under way */
     long pid;                /* the process that lock and busy are about */
+    hw_array_heap arrays;    /* those of its blocks that are NumPy's: no handle of ours is theirs */
 };
 
 typedef struct {

@@ -4,6 +4,7 @@
 typedef int (*bind_function)(PyObject *module);
 
 int hw_bind_process(PyObject *module);
+int hw_bind_numpy_hook(PyObject *module);
 int hw_bind_sampler(PyObject *module);
 int hw_bind_space(PyObject *module);
 int hw_bind_block(PyObject *module);
@@ -11,6 +12,7 @@ int hw_bind_heap(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_process,
+    hw_bind_numpy_hook,
     hw_bind_sampler,
     hw_bind_peer,
     hw_bind_arenas,

@@ -37,9 +37,10 @@ static PyObject *space_protect(SpaceObject *self, PyObject *argument) {
     if (permissions & ~7L) return PyErr_Format(PyExc_ValueError, "%ld are not permissions: 0 to 7", permissions);
     if (self->heap != NULL) hw_heap_enter(self->heap);
     bool narrower = self->space.permissions & ~permissions;
-    if (narrower && self->exports != 0) /* a view that lost its access would end the process at the next touch */
+    Py_ssize_t exports = self->exports + (self->heap ? (Py_ssize_t)self->heap->arrays.blocks : 0);
+    if (narrower && exports != 0) /* a view, or an array, that lost its access would end the process at the next touch */
         return hw_raise("ViewExported", "{s:K,s:n,s:n,s:s}", "address", (unsigned long long)(uintptr_t)self->space.base,
-                        "size_bytes", (Py_ssize_t)self->space.size_bytes, "exports", self->exports, "what",
+                        "size_bytes", (Py_ssize_t)self->space.size_bytes, "exports", exports, "what",
                         "take access away from the space");
     int error = hw_space_protect(&self->space, (int)permissions);
     if (error != 0) return raise_call("changing access to pages", error);

@@ -50,23 +50,34 @@ HW_FIT_FUSED uint64_t hw_heap_rounded(const hw_heap *heap, uint64_t size_bytes) 
     return size_bytes == 0 ? mask + 1 : (size_bytes + mask) & ~mask;
 }
 
-/* 0, HW_HEAP_FULL, HW_HEAP_BAD_ALIGNMENT (not a power of two, or more than the space's own) or errno. To be inlined where
- * `strategy` is a constant. */
-HW_FIT_FUSED int hw_heap_allocate_fused(hw_heap *heap, enum hw_fit_strategy strategy, uint64_t size_bytes, uint64_t alignment,
-                                        hw_fit_handle *handle) {
+/* An offset without memory under it yet: 0, HW_HEAP_FULL, HW_HEAP_BAD_ALIGNMENT (not a power of two, or more than the
+ * space's own) or errno. The first half of hw_heap_allocate_fused, for who has to see what memory was there before. */
+HW_FIT_FUSED int hw_heap_place_fused(hw_heap *heap, enum hw_fit_strategy strategy, uint64_t size_bytes, uint64_t alignment,
+                                     hw_fit_handle *handle) {
     if (alignment > heap->space->alignment) return HW_HEAP_BAD_ALIGNMENT;
     for (;;) {
         enum hw_fit_result result = hw_fit_allocate_fused(heap->fit, strategy, size_bytes, alignment, handle);
-        if (__builtin_expect(result == HW_FIT_OK, 1)) break;
+        if (__builtin_expect(result == HW_FIT_OK, 1)) return 0;
         if (result == HW_FIT_BAD_ARGUMENT) return HW_HEAP_BAD_ALIGNMENT;
         int error = result == HW_FIT_NO_MEMORY ? HW_HEAP_FULL : hw_heap_grow_control(heap);
         if (error == 0) continue;
         heap->failed_blocks++;
         return error;
     }
-    int error = hw_space_ensure(heap->space, handle->offset_bytes, hw_heap_rounded(heap, size_bytes));
-    if (__builtin_expect(error != 0, 0)) hw_heap_take_back(heap, *handle);
+}
+
+/* Memory under what was placed, or the placing undone: 0 or errno. */
+HW_FIT_FUSED int hw_heap_back(hw_heap *heap, hw_fit_handle handle, uint64_t size_bytes) {
+    int error = hw_space_ensure(heap->space, handle.offset_bytes, hw_heap_rounded(heap, size_bytes));
+    if (__builtin_expect(error != 0, 0)) hw_heap_take_back(heap, handle);
     return error;
+}
+
+/* As hw_heap_place_fused, with memory. To be inlined where `strategy` is a constant. */
+HW_FIT_FUSED int hw_heap_allocate_fused(hw_heap *heap, enum hw_fit_strategy strategy, uint64_t size_bytes, uint64_t alignment,
+                                        hw_fit_handle *handle) {
+    int result = hw_heap_place_fused(heap, strategy, size_bytes, alignment, handle);
+    return __builtin_expect(result == 0, 1) ? hw_heap_back(heap, *handle, size_bytes) : result;
 }
 
 /* 0 or HW_HEAP_NOT_LIVE. */

@@ -109,6 +109,15 @@ size_t hw_space_committed_in(const hw_space *space, size_t offset, size_t size_b
     return total;
 }
 
+void hw_space_zero_committed(hw_space *space, size_t offset, size_t size_bytes) {
+    size_t unit = space->unit_bytes, limit = offset + size_bytes, end = (limit + unit - 1) / unit;
+    for (run r = next_run(space, offset / unit, end, true); r.first < r.end; r = next_run(space, r.end, end, true)) {
+        size_t from = r.first * unit < offset ? offset : r.first * unit;
+        size_t to = r.end * unit > limit ? limit : r.end * unit;
+        memset(space->base + from, 0, to - from);
+    }
+}
+
 int hw_space_decommit(hw_space *space, size_t offset, size_t size_bytes, size_t keep_bytes, size_t *returned_bytes) {
     run range = inside(space, offset, size_bytes);
     for (run r = next_run(space, range.first, range.end, true); r.first < r.end; r = next_run(space, r.end, range.end, true)) {

@@ -44,6 +44,9 @@ size_t hw_space_committed_in(const hw_space *space, size_t offset, size_t size_b
  * given back to *returned_bytes. 0, or the first errno. */
 int hw_space_decommit(hw_space *space, size_t offset, size_t size_bytes, size_t keep_bytes, size_t *returned_bytes);
 
+/* Writes zeros over the committed bytes of the range; the others will be zeros when they are committed. */
+void hw_space_zero_committed(hw_space *space, size_t offset, size_t size_bytes);
+
 /* What is committed gets exactly this access, and so does whatever is committed later. 0 or errno, and then the access is
  * as it was, so far as the kernel lets it be put back. */
 int hw_space_protect(hw_space *space, int permissions);

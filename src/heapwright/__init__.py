@@ -44,6 +44,9 @@ if TYPE_CHECKING:
         HeapwrightError as HeapwrightError,
     )
     from heapwright.model.errors import (
+        InstallRefused as InstallRefused,
+    )
+    from heapwright.model.errors import (
         InvalidAlignment as InvalidAlignment,
     )
     from heapwright.model.errors import (
@@ -71,6 +74,9 @@ if TYPE_CHECKING:
         SystemCallFailed as SystemCallFailed,
     )
     from heapwright.model.errors import (
+        UnsuitableResource as UnsuitableResource,
+    )
+    from heapwright.model.errors import (
         ViewExported as ViewExported,
     )
     from heapwright.model.lifecycle import (
@@ -87,6 +93,9 @@ if TYPE_CHECKING:
     )
     from heapwright.model.statistics import (
         HeapStatistics as HeapStatistics,
+    )
+    from heapwright.model.statistics import (
+        PooledStatistics as PooledStatistics,
     )
     from heapwright.spaces.anonymous import (
         AnonymousSpace as AnonymousSpace,
@@ -119,6 +128,7 @@ _HOME: dict[str, str] = {
     "HeapBuilder": "heapwright.heaps.builder",
     "HeapStatistics": "heapwright.model.statistics",
     "HeapwrightError": "heapwright.model.errors",
+    "InstallRefused": "heapwright.model.errors",
     "InvalidAlignment": "heapwright.model.errors",
     "InvalidConfiguration": "heapwright.heaps.builder",
     "InvalidFree": "heapwright.model.errors",
@@ -130,9 +140,11 @@ _HOME: dict[str, str] = {
     "OutOfMemory": "heapwright.model.errors",
     "PermissionDenied": "heapwright.model.errors",
     "Permissions": "heapwright.model.space",
+    "PooledStatistics": "heapwright.model.statistics",
     "SpaceInUse": "heapwright.model.errors",
     "State": "heapwright.model.lifecycle",
     "SystemCallFailed": "heapwright.model.errors",
+    "UnsuitableResource": "heapwright.model.errors",
     "ViewExported": "heapwright.model.errors",
     "WorstFit": "heapwright.strategies.fits",
     "format_size": "heapwright.model.sizes",
@@ -152,6 +164,7 @@ __all__ = [
     "HeapBuilder",
     "HeapStatistics",
     "HeapwrightError",
+    "InstallRefused",
     "InvalidAlignment",
     "InvalidConfiguration",
     "InvalidFree",
@@ -163,9 +176,11 @@ __all__ = [
     "OutOfMemory",
     "PermissionDenied",
     "Permissions",
+    "PooledStatistics",
     "SpaceInUse",
     "State",
     "SystemCallFailed",
+    "UnsuitableResource",
     "ViewExported",
     "WorstFit",
     "__version__",

@@ -38,6 +38,9 @@ EXAMPLES: list[tuple[errors.HeapwrightError, type[Exception], tuple[str, ...]]] 
     (errors.CorruptedHeap(invariant="I2", offset_bytes=48), RuntimeError, ("I2", "48")),
     (errors.SpaceInUse(address=4096, size_bytes=7), ValueError, ("has a heap already",)),
     (errors.SystemCallFailed(call="reserving address space", errno=12), OSError, ("Cannot allocate memory",)),
+    (errors.InstallRefused(reason="subinterpreter"), RuntimeError, ("subinterpreter", "main interpreter")),
+    (errors.InstallRefused(reason="handler", handler_version=2), RuntimeError, ("version 2", "Update heapwright")),
+    (errors.UnsuitableResource(resource="Limiting", why="it is Python"), TypeError, ("Limiting", "upstream", "None")),
     (errors.InvalidTransition(state="freed", event="move", allowed="reuse"), ValueError, ("freed", "reuse")),
 ]
 

@@ -7,6 +7,9 @@ go on with the default. So this adapter goes one step below it:
 * Before, every array has NumPy's default handler unless somebody chose another: the hook replaces the four functions in
   that handler's structure.
 
+A heap always goes into the handler's structure, which NumPy 2.5 has as well: a heap's lock is the GIL, and the raw
+domain is also called without it.
+
 Both take effect at once, in every thread and context. Arrays from before and after are told apart by their address, so
 it may come late, and it stays in place, forwarding, for as long as blocks of its own live.
 
@@ -17,6 +20,15 @@ it may come late, and it stays in place, forwarding, for as long as blocks of it
 (True, 0)
 >>> a.sum()          # an array may outlive the hook
 np.float64(1000000.0)
+
+>>> heap = hw.Heap(hw.AnonymousSpace("64MiB"))
+>>> with hw.adapters.numpy.using(heap):
+...     b = np.zeros(1_000_000)
+>>> heap.statistics().requested_bytes, hw.adapters.numpy.heap_of(b) is heap
+(8000000, True)
+>>> del b
+>>> heap.draw()
+'67108864'
 """
 
 from __future__ import annotations
@@ -25,16 +37,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from types import MethodDescriptorType
+from typing import TYPE_CHECKING, Any, Literal
 
 from heapwright import _native
+from heapwright.model.errors import CorruptedHeap, UnsuitableResource
+from heapwright.model.statistics import PooledStatistics
 
 if TYPE_CHECKING:
     import numpy as np
 
+    Array = np.ndarray[Any, np.dtype[Any]]
+
 __all__ = [
     "Mode",
+    "Served",
     "check",
+    "heap_of",
     "install",
     "install_for_run",
     "installed",
@@ -45,8 +64,10 @@ __all__ = [
     "using",
 ]
 
-#: ``pooled`` serves arrays of 1 KiB and more; ``system`` only counts what NumPy's own allocator serves; ``off`` neither.
+#: ``pooled`` serves arrays of 1 KiB and more; ``system`` only counts those of NumPy's own allocator; ``off`` neither.
 Mode = Literal["off", "system", "pooled"]
+#: The same, or ``heap``: a heap serves them, and what it has no room for goes where the mode says.
+Served = Literal["off", "system", "pooled", "heap"]
 _MODES: tuple[Mode, ...] = ("off", "system", "pooled")
 _RAW_SINCE = (2, 5)
 
@@ -78,21 +99,61 @@ def install_for_run(mode: Mode) -> None:
     _native.numpy_install(_multiarray(), _MODES.index(mode), _takes_raw_memory())
 
 
-def install() -> None:
-    """Serve NumPy's arrays from the pooled allocator, in the whole process, from now on.
+def install(resource: _native.Heap | None = None, *, fallback: bool = True) -> None:
+    """Serve NumPy's arrays from a memory resource, in the whole process, from now on.
 
-    Blocks of 1 KiB and more are aligned to 64 bytes; from 4 MiB on, fresh ones to 2 MiB, on huge pages where the kernel
-    grants them.
-    Arrays that exist already stay where they are. Calling it again changes nothing.
+    Requests of 1 KiB and more are served by it, aligned to 64 bytes; smaller ones stay with NumPy, which keeps a cache
+    for them. From the pooled allocator, fresh blocks of 4 MiB and more are aligned to 2 MiB, on huge pages where the
+    kernel grants them. Arrays that exist already stay where they are. Whatever was installed before serves no more; an
+    array that is resized moves to what serves now.
+
+    A heap and its space live as long as arrays lie in them. The heap shows them in `blocks` and `statistics`; nobody
+    but NumPy can free them. While there are any, the space's permissions cannot be narrowed.
+
+    Parameters
+    ----------
+    resource
+        A `Heap`, of any strategy on any space; None: the pooled allocator.
+    fallback
+        For a heap without room. True: the array comes from what served before the heap, NumPy's own allocator or the
+        pooled one; counted in the heap's ``failed_count`` and in the ``spilled_bytes`` of `statistics`. False:
+        MemoryError.
 
     Raises
     ------
-    RuntimeError
+    UnsuitableResource
+        It is not a `Heap`, or a subclass that allocates in Python.
+    InstallRefused
         In a subinterpreter; or if NumPy's handler structure has an unknown version.
-    OSError
-        If no memory can be mapped, or the page size is not 4 KiB.
+    SystemCallFailed
+        No memory can be mapped, or the page size is not 4 KiB.
+
+    Examples
+    --------
+    >>> import heapwright as hw, numpy as np
+    >>> heap = hw.Heap(hw.AnonymousSpace("1MiB"))
+    >>> hw.adapters.numpy.install(heap, fallback=False)
+    >>> np.empty(2 << 20, "u1")
+    Traceback (most recent call last):
+    numpy._core._exceptions._ArrayMemoryError: Unable to allocate 2.00 MiB for an array with shape (2097152,)...
+    >>> hw.adapters.numpy.uninstall()
+    True
     """
-    install_for_run("pooled")
+    if resource is None:
+        install_for_run("pooled")
+        _native.numpy_serve(None, None, True)
+        return
+    _require_native(resource)
+    _native.numpy_serve(_multiarray(), resource, fallback)
+
+
+def _require_native(resource: object) -> None:
+    kind = type(resource)
+    if not isinstance(resource, _native.Heap):
+        raise UnsuitableResource(resource=repr(resource), why=f"{kind.__name__} is not a Heap but Python code")
+    for name in ("allocate", "try_allocate", "deallocate", "reallocate"):
+        if not isinstance(getattr(kind, name), MethodDescriptorType):
+            raise UnsuitableResource(resource=repr(resource), why=f"its class, {kind.__name__}, has its own {name}()")
 
 
 def uninstall() -> bool:
@@ -103,31 +164,41 @@ def uninstall() -> bool:
     bool
         Whether the hook is out. False: blocks of ours live, or another hook lies on top of it; it goes on forwarding.
     """
-    return _native.numpy_uninstall()
+    heap_is_out = _native.numpy_serve(None, None, True)
+    return _native.numpy_uninstall() and heap_is_out
 
 
 @contextmanager
-def using() -> Iterator[None]:
-    """Install for a block of code, then go back to what was before. For the whole process, not only this thread."""
-    before = installed()
-    install()
+def using(resource: _native.Heap | None = None, *, fallback: bool = True) -> Iterator[None]:
+    """Install for a block of code, then go back to what was before. For the whole process, not only this thread.
+
+    Parameters and errors are those of `install`.
+    """
+    mode, (heap, falls_back) = _MODES[_native.numpy_installed()[0]], _native.numpy_serving()
+    install(resource, fallback=fallback)
     try:
         yield
     finally:
-        if before == "off":
-            uninstall()
+        if mode == "off":
+            _native.numpy_uninstall()
         else:
-            install_for_run(before)
+            install_for_run(mode)
+        _native.numpy_serve(_multiarray(), heap, falls_back)
 
 
-def installed() -> Mode:
+def installed() -> Served:
     """What new arrays get now."""
-    return _MODES[_native.numpy_installed()[0]]
+    return "heap" if _native.numpy_serving()[0] is not None else _MODES[_native.numpy_installed()[0]]
 
 
-def owns(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bool:
-    """Whether the array's data lie in the pooled allocator's memory."""
-    return _native.pooled_owns(array.ctypes.data)
+def owns(array: Array) -> bool:
+    """Whether the array's data lie in memory of ours: the pooled allocator's, or a heap's that `install` was given."""
+    return _native.pooled_owns(array.ctypes.data) or heap_of(array) is not None
+
+
+def heap_of(array: Array) -> _native.Heap | None:
+    """Return the heap that the array's data lie in, if `install` put it under NumPy; else None."""
+    return _native.numpy_heap_of(array.ctypes.data)
 
 
 def trim(keep_bytes: int = 0) -> int:
@@ -136,18 +207,29 @@ def trim(keep_bytes: int = 0) -> int:
 
 
 def check() -> None:
-    """Walk every invariant of the heap under the arrays (``native/core/page_heap.h`` names them).
+    """Walk every invariant of the pooled allocator, as named in ``native/core/page_heap.h``; a heap has its own check.
 
     Raises
     ------
-    RuntimeError
+    CorruptedHeap
         If one does not hold: some code has written where it should not.
     """
     broken = _native.pooled_check()
     if broken is not None:
-        raise RuntimeError(f"the array heap is corrupted at byte {broken[1]}: {broken[0]}")
+        raise CorruptedHeap(invariant=broken[0], offset_bytes=broken[1])
 
 
-def statistics() -> dict[str, int]:
-    """Bytes and blocks of the pooled allocator: requested <= allocated <= committed; retained and resident besides."""
-    return _native.pooled_statistics()
+def statistics() -> PooledStatistics:
+    """Return exact figures of the pooled allocator; a heap has its own. Asks the kernel for resident pages.
+
+    Examples
+    --------
+    >>> import heapwright as hw, numpy as np
+    >>> with hw.adapters.numpy.using():
+    ...     before = hw.adapters.numpy.statistics()
+    ...     a = np.empty(1_000_000)
+    ...     now = hw.adapters.numpy.statistics()
+    >>> now.requested_bytes - before.requested_bytes, now.block_count - before.block_count
+    (8000000, 1)
+    """
+    return PooledStatistics(**_native.pooled_statistics())

@@ -250,7 +250,8 @@ class CorruptedHeap(HeapwrightError, RuntimeError):
 
     Attributes
     ----------
-    invariant : str; its name in native/core/fit.h (I1 ... I7) or native/core/ordered.h (O1 ... O6)
+    invariant : str; its name in native/core/fit.h (I1 ... I7) or native/core/ordered.h (O1 ... O6), or for the
+        pooled allocator in native/core/page_heap.h and slab.h
     offset_bytes : int; where in the space
     """
 
@@ -300,6 +301,54 @@ class SystemCallFailed(HeapwrightError, OSError):
     def __init__(self, *, call: str, errno: int) -> None:
         super().__init__(f"{call} failed: {os.strerror(errno)}", call=call)
         self.errno = errno
+
+
+class InstallRefused(HeapwrightError, RuntimeError):
+    """The process's allocator cannot be replaced from here. Nothing was changed.
+
+    Attributes
+    ----------
+    reason : "subinterpreter" or "handler"
+    handler_version : int or None; that of NumPy's memory handler
+    """
+
+    reason: str
+    handler_version: int | None
+
+    def __init__(self, *, reason: str, handler_version: int | None = None) -> None:
+        why, fix = {
+            "subinterpreter": (
+                "it is the whole process's, and this is a subinterpreter",
+                "Install from the main interpreter, before the subinterpreter starts",
+            ),
+            "handler": (
+                f"NumPy's memory handler has version {handler_version}, and this heapwright knows version 1 "
+                "(NumPy 1.22 and later)",
+                "Update heapwright, or run with --allocator system",
+            ),
+        }[reason]
+        super().__init__(
+            f"cannot install an allocator under NumPy: {why}. {fix}", reason=reason, handler_version=handler_version
+        )
+
+
+class UnsuitableResource(HeapwrightError, TypeError):
+    """A memory resource that cannot lie under NumPy: only C code may run where arrays are allocated.
+
+    Attributes
+    ----------
+    resource : str; what was given
+    """
+
+    resource: str
+
+    def __init__(self, *, resource: str, why: str) -> None:
+        super().__init__(
+            f"cannot serve NumPy's arrays from {resource}: {why}, and what serves arrays may not call Python. "
+            "Pass the Heap itself (an adaptor's is its upstream; to limit it, create its space that large), or None "
+            "for the pooled allocator",
+            resource=resource,
+        )
 
 
 class InvalidTransition(HeapwrightError, ValueError):

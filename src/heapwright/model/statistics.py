@@ -6,19 +6,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeapStatistics:
-    """What a heap holds, has held, and has done. ``requested <= allocated <= committed <= reserved`` always.
+class ResourceStatistics:
+    """What every memory resource with memory of its own can say: ``requested <= allocated <= committed <= reserved``.
 
-    *requested*: asked for by live blocks. *allocated*: taken by them, whole granules. *committed*: asked of
+    *requested*: asked for by live blocks. *allocated*: taken by them, rounded up. *committed*: asked of
     the operating system and not given back. *reserved*: address space. *resident*: in memory now, as the
-    kernel says. All in bytes. ``peak_`` is the greatest value ever, ``total_`` the sum over all allocations;
-    growth in place counts by its increase.
-
-    Examples
-    --------
-    >>> zero = HeapStatistics(reserved_bytes=64, free_bytes=64, largest_free_bytes=64, free_count=1)
-    >>> zero.internal_fragmentation, zero.external_fragmentation
-    (0.0, 0.0)
+    kernel says. All in bytes. ``peak_`` is the greatest value ever.
     """
 
     requested_bytes: int = 0
@@ -27,19 +20,10 @@ class HeapStatistics:
     reserved_bytes: int = 0
     resident_bytes: int = 0
     peak_requested_bytes: int = 0
-    peak_allocated_bytes: int = 0
-    peak_committed_bytes: int = 0
-    total_requested_bytes: int = 0
-    total_allocated_bytes: int = 0
-    total_committed_bytes: int = 0
     free_bytes: int = 0  #: in holes
     largest_free_bytes: int = 0  #: the greatest request that could succeed now, at the least alignment
-    control_bytes: int = 0  #: the heap's own book-keeping, outside the space
     block_count: int = 0  #: live blocks
-    free_count: int = 0  #: holes
-    peak_block_count: int = 0
-    total_block_count: int = 0  #: allocations that succeeded
-    failed_count: int = 0  #: allocations that did not
+    failed_count: int = 0  #: requests that could not be served
 
     @property
     def internal_fragmentation(self) -> float:
@@ -50,3 +34,46 @@ class HeapStatistics:
     def external_fragmentation(self) -> float:
         """1 - largest_free / total_free: what is free but not in one run. 0 if full."""
         return 1 - self.largest_free_bytes / self.free_bytes if self.free_bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeapStatistics(ResourceStatistics):
+    """What a heap holds, has held, and has done.
+
+    ``total_`` is the sum over all allocations; growth in place counts by its increase. Allocated bytes are whole
+    granules.
+
+    Examples
+    --------
+    >>> zero = HeapStatistics(reserved_bytes=64, free_bytes=64, largest_free_bytes=64, free_count=1)
+    >>> zero.internal_fragmentation, zero.external_fragmentation
+    (0.0, 0.0)
+    """
+
+    peak_allocated_bytes: int = 0
+    peak_committed_bytes: int = 0
+    total_requested_bytes: int = 0
+    total_allocated_bytes: int = 0
+    total_committed_bytes: int = 0
+    control_bytes: int = 0  #: the heap's own book-keeping, outside the space
+    free_count: int = 0  #: holes
+    peak_block_count: int = 0
+    total_block_count: int = 0  #: allocations that succeeded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledStatistics(ResourceStatistics):
+    """What the pooled allocator under NumPy holds. It reserves nothing in advance: reserved is committed.
+
+    *retained* bytes are free and resident, kept for the next request. *spilled* bytes are all that ever went to
+    another allocator because there was no room here, or in the heap under NumPy.
+
+    Examples
+    --------
+    >>> PooledStatistics(requested_bytes=1000, allocated_bytes=1024).internal_fragmentation
+    0.0234375
+    """
+
+    retained_bytes: int = 0
+    peak_retained_bytes: int = 0
+    spilled_bytes: int = 0
