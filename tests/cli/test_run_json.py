@@ -110,6 +110,20 @@ def test_children_have_figures_of_their_own(run_json: Callable) -> None:
     assert any(child["orderly"] for child in document["children"])
 
 
+def test_a_child_that_leaves_at_once_has_figures_of_its_own(run_json: Callable) -> None:
+    document = run_json("""
+        import os, time, numpy
+        a = numpy.ones(6 << 20)
+        time.sleep(0.3)  # the keeper has taken the parent's figures
+        if (pid := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+    """)
+    (child,) = document["children"]
+    assert child["peak_resident_bytes"] > 5 << 20
+    assert 0 < child["minor_faults"] < document["minor_faults"] / 2  # the parent's were the parent's
+
+
 def test_quiet_writes_json_only(run_json: Callable) -> None:
     assert run_json("pass", "--quiet")["stderr"] == ""
 
