@@ -71,14 +71,18 @@ static PyObject *pooled_statistics(PyObject *module, PyObject *unused) {
 /* ---- the record ---- */
 
 PyDoc_STRVAR(process_start_doc,
-             "process_start(directory, allocator, /)\n--\n\n"
+             "process_start(directory, allocator, huge_pages=\"auto\", /)\n--\n\n"
              "Keep this process's record in <directory>/<pid>.record, and its forked children's beside it. `allocator`,\n"
              "\"system\" or \"pooled\", is what NumPy will get; with pooled the C library's heap is looked after as well.");
 
 static PyObject *process_start(PyObject *module, PyObject *args) {
     PyObject *directory;
-    const char *allocator;
-    if (!PyArg_ParseTuple(args, "O&s:process_start", PyUnicode_FSConverter, &directory, &allocator)) return NULL;
+    const char *allocator, *huge_pages = "auto";
+    if (!PyArg_ParseTuple(args, "O&s|s:process_start", PyUnicode_FSConverter, &directory, &allocator, &huge_pages))
+        return NULL;
+    hw_pooled_use_huge_pages(strcmp(huge_pages, "always") == 0  ? HW_HUGE_ALWAYS
+                             : strcmp(huge_pages, "never") == 0 ? HW_HUGE_NEVER
+                                                                : HW_HUGE_AUTO);
     bool pooled = strcmp(allocator, "pooled") == 0;
     hw_process_record->allocator = pooled;
     int error = hw_record_open(PyBytes_AS_STRING(directory));

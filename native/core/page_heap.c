@@ -313,10 +313,33 @@ bool hw_page_heap_resize(hw_page_heap *heap, uint32_t page, uint32_t pages) {
     return true;
 }
 
-uint32_t hw_page_heap_take_dirty(hw_page_heap *heap, uint32_t limit, uint32_t *start) {
-    uint32_t span = heap->oldest;
-    if (span == HW_NO_PAGE || limit == 0) return 0;
-    uint32_t pages = last_dirty_run(heap, span, span + AT(span)->length, limit, start);
+static inline bool unit_is_dirty(const hw_page_heap *heap, uint32_t start, uint32_t unit) {
+    for (uint32_t page = start; page < start + unit; page += 64)
+        if (*hw_dirty_word(heap, page) != ~UINT64_C(0)) return false;
+    return true;
+}
+
+/* The last dirty units of a span, at most `limit` pages of them but at least one unit. */
+static uint32_t last_dirty_units(const hw_page_heap *heap, uint32_t span, uint32_t limit, uint32_t unit, uint32_t *start) {
+    uint32_t first = (span + unit - 1) & ~(unit - 1), end = (span + AT(span)->length) & ~(unit - 1);
+    while (end > first && !unit_is_dirty(heap, end - unit, unit)) end -= unit;
+    if (end <= first) return 0;
+    uint32_t page = end - unit;
+    while (page > first && end - page + unit <= limit && unit_is_dirty(heap, page - unit, unit)) page -= unit;
+    *start = page;
+    return end - page;
+}
+
+uint32_t hw_page_heap_take_dirty(hw_page_heap *heap, uint32_t limit, uint32_t unit, uint32_t *start) {
+    assert(limit > 0 && unit >= 64 && (unit & (unit - 1)) == 0);
+    if (heap->oldest == HW_NO_PAGE) return 0;
+    uint32_t span = heap->oldest, pages = 0;
+    for (unsigned depth = 0; span != HW_NO_PAGE && depth < HW_UNIT_SEARCH; span = AT(span)->age_next, depth++)
+        if (AT(span)->dirty >= unit && (pages = last_dirty_units(heap, span, limit, unit, start)) != 0) break;
+    if (pages == 0) {
+        span = heap->oldest;
+        pages = last_dirty_run(heap, span, span + AT(span)->length, limit, start);
+    }
     carve(heap, span, *start, pages, HW_SPAN_LIVE);
     return pages;
 }

@@ -46,6 +46,7 @@
 #define HW_EXACT_BINS 64
 #define HW_BINS (HW_EXACT_BINS + 26 * 8)
 #define HW_BIN_SEARCH 32
+#define HW_UNIT_SEARCH 32
 
 enum { HW_SPAN_FREE = 1, HW_SPAN_LIVE = 2, HW_SPAN_SLAB = 3 };
 
@@ -130,11 +131,13 @@ uint32_t hw_page_heap_dirty_run(const hw_page_heap *heap, uint32_t *start, uint3
 /* How many of the pages [start, start + pages) are dirty. */
 uint32_t hw_page_heap_count_dirty(const hw_page_heap *heap, uint32_t start, uint32_t pages);
 
-/* Takes a run of dirty pages, at most `limit` long, out of the least recently freed span that has any, as a live span,
- * so that the caller can give its memory back without the lock and then free it as clean. The run is the last one of the
- * span: allocation fills spans from the front, so what lies at the end is cold.
- * Returns its length and sets *start; 0 when no free page is dirty. */
-uint32_t hw_page_heap_take_dirty(hw_page_heap *heap, uint32_t limit, uint32_t *start);
+/* Takes dirty pages out of the free spans, as a live span, so that the caller can give their memory back without the lock
+ * and then free them as clean. At least one and about `limit` pages, least recently freed first:
+ *   whole units, i.e. aligned groups of `unit` pages (a power of two, at least 64) that are dirty throughout, from the first
+ *   HW_UNIT_SEARCH spans of the age list; such a group may be one huge page, which it would be a loss to break;
+ *   else the last run of the oldest span. Last, because allocation fills spans from the front: what lies at the end is cold.
+ * Returns how many and sets *start; 0 when no free page is dirty. */
+uint32_t hw_page_heap_take_dirty(hw_page_heap *heap, uint32_t limit, uint32_t unit, uint32_t *start);
 
 /* Pages in the longest free span. */
 uint32_t hw_page_heap_longest(const hw_page_heap *heap);

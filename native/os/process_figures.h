@@ -19,6 +19,11 @@ typedef struct {
 
 int64_t hw_monotonic_ns(void);
 int64_t hw_process_cpu_ns(void);
+int64_t hw_thread_cpu_ns(void);
+
+/* Physical memory, or the limit of the control group where that is less. */
+int64_t hw_memory_limit_bytes(void);
+
 void hw_process_figures_read(hw_process_figures *figures);
 
 /* False where the C library cannot say (not glibc 2.33 or later). Takes the C library's locks; its cost grows with the

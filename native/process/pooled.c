@@ -2,8 +2,10 @@
 
 #include "core/page_heap.h"
 #include "core/slab.h"
+#include "os/huge_probe.h"
 #include "os/lock.h"
 #include "os/pages.h"
+#include "os/process_figures.h"
 #include "process/record.h"
 #include "process/retention.h"
 
@@ -12,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define HUGE_PAGES ((uint32_t)(HW_HUGE_PAGE_BYTES / HW_PAGE_BYTES))
@@ -21,6 +22,8 @@
 #define MAX_LIMIT_BYTES ((uint64_t)8 << 40)
 #define PURGE_PAGES ((uint32_t)((64u << 20) / HW_PAGE_BYTES)) /* given back in one system call at most */
 #define PURGE_BATCH_PAGES ((uint32_t)((256u << 10) / HW_PAGE_BYTES)) /* and at least, where the cap asks for it */
+#define DENSE_PAGES ((uint32_t)((8u << 20) / HW_PAGE_BYTES)) /* live: from here on a chunk is a small part of the heap */
+#define HUGE_RETRY 64
 #define ZERO_BY_KERNEL_BYTES ((size_t)32 << 20)
 #define RUNS 16
 
@@ -32,9 +35,16 @@ static hw_extent control;
 static hw_page_heap *heap;
 static hw_slabs slabs;
 static _Atomic uint64_t events; /* read without the lock */
+static uint64_t most_retained_pages;
 static unsigned giving_back; /* threads that hold a run outside the lock */
-/* One bit per 2 MiB: huge pages were asked for there. Memory that is cut up later must not keep the advice, or touching
- * one small block would make 2 MiB resident. */
+
+/* One bit per 2 MiB chunk: huge pages were asked for there.
+ *
+ * A huge page is one fault instead of 512, but all of it is resident as soon as one byte is touched. Best fit packs the
+ * heap from its start, so what it grows into gets used in full: once the heap is large against a chunk (DENSE_PAGES), and
+ * where huge pages pay on this machine, every chunk that it takes fresh pages from is advised. Otherwise only those are
+ * that one large block covers, as NumPy does. A chunk
+ * of which a part is given back loses the advice, or the kernel's khugepaged would fill it up again. */
 static uint64_t huge_advised[MAX_LIMIT_BYTES / HW_HUGE_PAGE_BYTES / 64];
 
 static inline char *address_of(uint32_t page) { return hw_pooled_extent.base + (size_t)page * HW_PAGE_BYTES; }
@@ -44,8 +54,8 @@ static inline uint32_t pages_for(size_t size_bytes) { return (uint32_t)((size_by
 int hw_pooled_start(void) {
     if (heap != NULL) return 0;
     if (hw_pages_size() != HW_PAGE_BYTES) return ENOTSUP;
-    struct sysinfo info;
-    uint64_t limit = sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit * 4 : MIN_LIMIT_BYTES;
+    uint64_t memory_bytes = (uint64_t)hw_memory_limit_bytes(), limit = memory_bytes * 4;
+    most_retained_pages = memory_bytes / HW_RETAINED_SHARE / HW_PAGE_BYTES;
     if (limit < MIN_LIMIT_BYTES) limit = MIN_LIMIT_BYTES;
     if (limit > MAX_LIMIT_BYTES) limit = MAX_LIMIT_BYTES;
     limit &= ~((uint64_t)HW_TERRITORY_PAGES * HW_PAGE_BYTES - 1);
@@ -113,6 +123,19 @@ static inline void note_freed(size_t requested, size_t allocated) {
 
 /* ---- memory from and to the kernel ---- */
 
+static inline bool is_advised(uint32_t chunk) { return huge_advised[chunk / 64] >> (chunk % 64) & 1; }
+
+/* Sets or takes back the advice for the chunks [first, end) for which it differs. Lock held. */
+static void advise(uint32_t first, uint32_t end, bool huge) {
+    for (uint32_t chunk = first; chunk < end;) {
+        uint32_t run = chunk;
+        while (run < end && is_advised(run) != huge) run++;
+        if (run > chunk && hw_pages_advise_huge(address_of(chunk * HUGE_PAGES), (run - chunk) * HW_HUGE_PAGE_BYTES, huge) == 0)
+            for (uint32_t i = chunk; i < run; i++) huge_advised[i / 64] ^= UINT64_C(1) << (i % 64);
+        chunk = run + 1;
+    }
+}
+
 /* Maps more, enough for a span of `pages` at any alignment up to 2 MiB. Lock held. */
 static bool grow(uint32_t pages) {
     uint64_t want = (uint64_t)pages + HUGE_PAGES;
@@ -131,13 +154,51 @@ static bool grow(uint32_t pages) {
     return true;
 }
 
+/* ---- whether huge pages pay ---- */
+
+static int huge_when = HW_HUGE_AUTO;
+/* What 2 MiB cost as one huge page, and as small pages; huge_page_costs_ns < 0: not yet known. One dear page counts at once,
+ * cheap ones little by little: on a machine where huge pages come cold they come so by the dozen. */
+static int64_t huge_page_costs_ns = -1, small_pages_cost_ns;
+static uint32_t frontier;        /* pages from here on were never handed out */
+static uint32_t chunks_declined; /* since a huge page was last tried */
+
+void hw_pooled_use_huge_pages(int when) { huge_when = when; }
+
+static bool huge_pages_pay(void) {
+    if (huge_when != HW_HUGE_AUTO) return huge_when == HW_HUGE_ALWAYS;
+    if (huge_page_costs_ns < 0 && !hw_huge_probe(&huge_page_costs_ns, &small_pages_cost_ns)) huge_page_costs_ns = INT64_MAX / 8;
+    return huge_page_costs_ns < small_pages_cost_ns;
+}
+
+/* Whether the heap is so large that every chunk should be a huge page. */
+static bool is_dense(void) { return heap->live_pages >= DENSE_PAGES && huge_pages_pay(); }
+
+/* Advises the chunks [first, end) of a dense heap as long as it pays: each that was never used before is touched here, as
+ * its user would do a moment later, to see what it costs. Where huge pages do not pay, one in HUGE_RETRY chunks is tried all
+ * the same, since the machine may have changed its mind. */
+static void advise_dense(uint32_t first, uint32_t end) {
+    bool pays = is_dense();
+    for (uint32_t chunk = first; chunk < end; chunk++) {
+        bool unused = (uint64_t)chunk * HUGE_PAGES >= frontier && huge_when == HW_HUGE_AUTO;
+        bool retry = !pays && unused && ++chunks_declined >= HUGE_RETRY;
+        advise(chunk, chunk + 1, pays || retry);
+        if (!unused || !(pays || retry)) continue;
+        chunks_declined = 0;
+        int64_t cost_ns = hw_touch_ns(address_of(chunk * HUGE_PAGES));
+        huge_page_costs_ns = (3 * huge_page_costs_ns + cost_ns) / 4;
+        if (cost_ns > huge_page_costs_ns) huge_page_costs_ns = cost_ns;
+        pays = huge_pages_pay();
+    }
+}
+
 static uint32_t find_span(uint32_t pages, uint32_t state, bool roomy) {
     uint32_t alignment = state == HW_SPAN_SLAB ? pages : 1;
     if (state == HW_SPAN_LIVE && pages >= HW_POOLED_HUGE_BYTES / HW_PAGE_BYTES && !roomy) {
-        /* Resident memory where it lies beats aligned memory that has to be fetched. */
+        /* Whole chunks for it alone, unless it is resident as it lies or lies on huge pages anyway. */
         uint32_t span = hw_page_heap_find(heap, pages, 1, false);
-        bool mostly_resident = span != HW_NO_PAGE && hw_page_at(heap, span)->dirty >= pages / 2;
-        if (!mostly_resident) alignment = HUGE_PAGES;
+        bool good = span != HW_NO_PAGE && (hw_page_at(heap, span)->dirty >= pages / 2 || is_dense());
+        if (!good) alignment = HUGE_PAGES;
     }
     uint32_t page = hw_page_heap_allocate(heap, pages, alignment, state, roomy);
     if (page == HW_NO_PAGE && grow(pages)) page = hw_page_heap_allocate(heap, pages, alignment, state, roomy);
@@ -151,8 +212,11 @@ static size_t give_back_locked(uint64_t target_pages, uint64_t at_least, int why
         target_pages = heap->dirty_pages > at_least ? heap->dirty_pages - at_least : 0;
     while (heap->dirty_pages > target_pages) {
         uint64_t excess = heap->dirty_pages - target_pages;
-        uint32_t start, pages = hw_page_heap_take_dirty(heap, excess < PURGE_PAGES ? (uint32_t)excess : PURGE_PAGES, &start);
+        uint32_t limit = excess < PURGE_PAGES ? (uint32_t)excess : PURGE_PAGES, start;
+        uint32_t pages = hw_page_heap_take_dirty(heap, limit, HUGE_PAGES, &start);
         if (pages == 0) break;
+        if (start % HUGE_PAGES != 0 || pages % HUGE_PAGES != 0)
+            advise(start / HUGE_PAGES, (start + pages - 1) / HUGE_PAGES + 1, false);
         /* the run counts as live meanwhile, so nobody else sees it, and other threads can allocate */
         giving_back++;
         hw_lock_release(&lock);
@@ -170,35 +234,26 @@ static size_t give_back_locked(uint64_t target_pages, uint64_t at_least, int why
     return given;
 }
 
-/* Sets or takes back the advice for the 2 MiB chunks that [page, page + pages) lies in. Lock held. */
-static void advise(uint32_t page, uint32_t pages, bool huge, bool has_fresh) {
-    uint32_t first = page / HUGE_PAGES, last = (page + pages - 1) / HUGE_PAGES; /* chunks, both included */
-    if (huge) { /* whole chunks only */
-        if (page % HUGE_PAGES != 0) first++;
-        if ((page + pages) % HUGE_PAGES != 0) {
-            if (last == 0) return;
-            last--;
-        }
-    } else if (!has_fresh) {
-        return; /* resident already: the advice changes nothing for this block */
-    }
-    for (uint32_t chunk = first; chunk <= last && first <= last;) {
-        bool differs = (huge_advised[chunk / 64] >> (chunk % 64) & 1) != huge;
-        uint32_t run = chunk;
-        while (run <= last && ((huge_advised[run / 64] >> (run % 64) & 1) != huge) == differs) run++;
-        if (differs && hw_pages_advise_huge(address_of(chunk * HUGE_PAGES), (run - chunk) * HW_HUGE_PAGE_BYTES, huge) == 0)
-            for (uint32_t i = chunk; i < run; i++) huge_advised[i / 64] ^= UINT64_C(1) << (i % 64);
-        chunk = run;
-    }
-}
-
 /* Books a block's pages, sets their advice and, where the block takes fresh ones, holds the law of retention.
  * Returns how many were resident. Lock held. */
 static uint32_t settle(uint32_t page, uint32_t pages, bool huge) {
     uint32_t resident = hw_page_heap_count_dirty(heap, page, pages), fresh = pages - resident;
     hw_process_record->reused_bytes += (int64_t)resident * (int64_t)HW_PAGE_BYTES;
     hw_process_record->fresh_bytes += (int64_t)fresh * (int64_t)HW_PAGE_BYTES;
-    advise(page, pages, huge, fresh != 0);
+    if (fresh != 0) {
+        uint32_t first = page / HUGE_PAGES, end = (page + pages - 1) / HUGE_PAGES + 1;
+        if (huge) { /* the chunks that are its own, whatever they cost: NumPy asks for the same */
+            uint32_t own_first = (page + HUGE_PAGES - 1) / HUGE_PAGES, own_end = (page + pages) / HUGE_PAGES;
+            advise(own_first, own_end, true);
+            if (first < own_first) advise_dense(first, own_first);
+            if (own_end < end) advise_dense(own_end, end);
+        } else if (heap->live_pages >= DENSE_PAGES) {
+            advise_dense(first, end);
+        } else {
+            advise(first, end, false);
+        }
+        if (page + pages > frontier) frontier = page + pages;
+    }
     uint64_t limit = hw_retention_limit_pages(heap->live_pages);
     if (fresh != 0 && heap->live_pages + heap->dirty_pages > limit)
         give_back_locked(limit > heap->live_pages ? limit - heap->live_pages : 0, PURGE_BATCH_PAGES, HW_RETURN_CAP);
@@ -323,7 +378,10 @@ void hw_pooled_free(void *address) {
     } else {
         note_freed(requested, (size_t)hw_page_at(heap, page)->length * HW_PAGE_BYTES);
         hw_page_heap_free(heap, page, false);
-        note_retained();
+        if (heap->dirty_pages > most_retained_pages)
+            give_back_locked(most_retained_pages, 0, HW_RETURN_CAP);
+        else
+            note_retained();
     }
     hw_lock_release(&lock);
 }

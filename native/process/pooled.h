@@ -23,6 +23,11 @@ extern hw_extent hw_pooled_extent;
 /* Maps the first memory; again: nothing. Returns 0 or errno (ENOTSUP: the page size is not 4 KiB). */
 int hw_pooled_start(void);
 
+/* For chunks that small and middle blocks share: huge pages always, never, or (as it starts) where they are measured to be
+ * cheaper than the small pages that they stand for (os/huge_probe.h). */
+enum { HW_HUGE_AUTO, HW_HUGE_ALWAYS, HW_HUGE_NEVER };
+void hw_pooled_use_huge_pages(int when);
+
 /* Whether the address lies in our extent. False before hw_pooled_start. */
 static inline bool hw_pooled_owns(const void *address) {
     return (uintptr_t)address - (uintptr_t)hw_pooled_extent.base < hw_pooled_extent.limit_bytes;

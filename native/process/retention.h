@@ -1,22 +1,26 @@
 /* Retention: how much freed memory stays resident.
  *
- * The law, in pages:
+ * One law, held twice:
  *
- *     live + retained  <=  recent peak of live  +  slack
+ *     live + retained    <=  recent peak of live     +  slack      of the arrays' heap
+ *     need + retained    <=  recent peak of need     +  slack      of the process; need = resident - retained
  *
- * What recent demand has shown to be needed is kept for the next demand; what it has not is not. So retention alone
- * never raises a program's peak by more than the slack, a loop that allocates and frees the same again runs without page
- * faults, and a program that has shrunk for good gives the difference back within one window.
+ * What recent demand has shown to be needed is kept for the next demand; what it has not is not. So retention never raises
+ * a program's peak by more than the slack, a loop that allocates and frees the same again runs without page faults, and a
+ * program that has shrunk for good gives the difference back within one window. The second line is there because the
+ * arrays are not alone: when the C library's heap or Python's arenas grow to a new peak, memory kept for arrays must not
+ * come on top of it.
  *
  *     recent   the last HW_WINDOW_EPOCHS epochs of HW_EPOCH_NS each, the running one included
- *     slack    1/32 of the peak, at least 2 MiB: room for fragmentation, so that a steady loop does not purge and fault
+ *     slack    1/16 of the peak, at least 8 MiB: room for fragmentation, so that a steady loop does not purge and fault
  *              the same few pages for ever (hysteresis)
  *     idle     no block allocated or freed, and the process all but asleep, for HW_IDLE_EPOCHS epochs: nothing is
  *              retained at all
  *
- * It is enforced where memory would grow (an allocation that takes fresh pages while too much is retained gives back as
- * much first) and by the keeper, a thread that wakes once an epoch. The keeper also trims the C library's heap, when the
- * whole process has been idle: much of what pandas and SciPy allocate is not NumPy's.
+ * The first line is enforced where memory would grow: an allocation that takes fresh pages while too much is retained gives
+ * back as much first. Both are enforced by the keeper, a thread that looks once an epoch, and HW_LOOKS times an epoch
+ * while much is retained. The keeper also trims the C library's heap when the process idles: much of what pandas and SciPy
+ * allocate is not NumPy's.
  *
  * The keeper blocks every signal, never touches Python, and is not there across a fork: it is stopped before (so that the
  * process has as many threads as it would have had, which Python >= 3.12 checks) and starts again later, in the parent and
@@ -30,8 +34,10 @@
 #define HW_EPOCH_NS INT64_C(100000000) /* 0.1 s */
 #define HW_WINDOW_EPOCHS 10
 #define HW_IDLE_EPOCHS 3
-#define HW_SLACK_SHIFT 5
-#define HW_SLACK_MIN_PAGES 512
+#define HW_SLACK_SHIFT 4
+#define HW_SLACK_MIN_PAGES 2048
+#define HW_LOOKS 5
+#define HW_RETAINED_SHARE 16
 
 /* Most pages that may be live and retained together, given what is live now. Called with the heap's lock held. */
 uint64_t hw_retention_limit_pages(uint64_t live_pages);

@@ -25,6 +25,7 @@ from heapwright.cli.main import CommandLineError
         (("--json", "/nonexistent/dir/x.json", "x.py"), "cannot write"),
         (("--allocator", "best", "x.py"), "no allocator 'best'"),
         (("--allocator", "hardened", "x.py"), "not built yet"),
+        (("--huge-pages", "sometimes", "x.py"), "not one of auto, always, never"),
         (("--budget", "4GiB", "x.py"), "not built yet"),
         (("--cpython", "x.py"), "not built yet"),
         (("--html", "x.html", "x.py"), "not built yet"),

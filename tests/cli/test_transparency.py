@@ -18,7 +18,7 @@ print(pickle.dumps(Thing()), pickle.loads(pickle.dumps(Thing())).__class__)
 print(sys.modules["__main__"].__spec__, __loader__, os.getcwd(), sys.orig_argv)
 print(sys.stdin.isatty(), sys.stdout.isatty(), sys.stdout.line_buffering, sys.stderr.isatty())
 print("sitecustomize" in sys.modules, [finder for finder in sys.path_hooks])
-print(sorted(k for k in os.environ if k not in ("PYTHONPATH", "HEAPWRIGHT_SESSION")))
+print(sorted(k for k in os.environ if k not in ("PYTHONPATH", "HEAPWRIGHT_SESSION", "GLIBC_TUNABLES")))
 """
 
 

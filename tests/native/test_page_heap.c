@@ -114,7 +114,7 @@ int main(int argc, char **argv) {
             for (uint32_t p = block[i].page + pages; p < end; p++) owner[p] = -1, dirty[p] = true;
             block[i].pages = pages;
         } else if (op < 84) {
-            uint32_t start, pages = hw_page_heap_take_dirty(heap, 1 + random_below(100), &start);
+            uint32_t start, pages = hw_page_heap_take_dirty(heap, 1 + random_below(100), 64, &start);
             if (pages == 0 && heap->dirty_pages != 0) FAIL("step %ld: dirty pages that nobody finds", step);
             if (pages == 0) continue;
             for (uint32_t p = start; p < start + pages; p++) {

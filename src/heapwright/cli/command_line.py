@@ -18,6 +18,10 @@ stderr after its last line. PROGRAM may also be a directory, a zip file, `-` (st
 console script of this environment (`heapwright run pytest -q`).
 
   --allocator {pooled,system}  what lies under NumPy; system = observe only (default: pooled)
+  --huge-pages {auto,always,never}
+                               for memory that blocks below 4 MiB share: always = fewest page faults, for the C
+                               library's heap too; auto = where they are measured to be cheaper than small pages,
+                               which on some virtual machines they are not (default: auto)
   --sample SIZE                mean bytes between call-site samples, such as 512KiB; 0 = every allocation,
                                off = none (default: 512KiB)
   --json FILE                  write the report as JSON (docs/reference/run-json.md); not `-`, since stdout
@@ -30,6 +34,7 @@ Not yet: --allocator hardened, --cpython, --budget, --html, --trace.
 """
 
 ALLOCATORS = ("pooled", "system")
+HUGE_PAGES = ("auto", "always", "never")
 NOT_YET = {"--cpython": False, "--budget": True, "--html": True, "--trace": True}
 """Options that SURFACE promises -> whether they take a value."""
 
@@ -41,10 +46,11 @@ UNITS |= {f"{prefix}B": 10**power for prefix, power in (("k", 3), ("K", 3), ("M"
 class RunOptions:
     """The parsed command line."""
 
-    __slots__ = ("allocator", "arguments", "form", "json", "program", "progress", "quiet", "sample")
+    __slots__ = ("allocator", "arguments", "form", "huge_pages", "json", "program", "progress", "quiet", "sample")
 
     def __init__(self) -> None:
         self.allocator = "pooled"
+        self.huge_pages = "auto"
         self.sample: int | None = 512 << 10
         self.json: str | None = None
         self.quiet = False
@@ -121,6 +127,10 @@ def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
             raise CommandLineError("--allocator hardened is not built yet; there are: pooled, system")
         if options.allocator not in ALLOCATORS:
             raise CommandLineError(f"no allocator {options.allocator!r}; there are: pooled, system")
+    elif name == "--huge-pages":
+        options.huge_pages = value("auto, always or never")
+        if options.huge_pages not in HUGE_PAGES:
+            raise CommandLineError(f"--huge-pages {options.huge_pages!r} is not one of auto, always, never")
     elif name == "--sample":
         options.sample = _sample(value("a size such as 512KiB, 0 (every allocation) or off"))
     else:

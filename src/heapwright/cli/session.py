@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 PREFIX = "heapwright-"
 ENTRY = os.path.join(os.path.dirname(os.path.abspath(heapwright.__file__)), "inject", "entry")
+LIBC_HUGE_PAGES = "glibc.malloc.hugetlb"
 KNOCK = 7
 """The last call of a program whose interpreter is about to end: an offset from SIGRTMIN. 0: do not call."""
 
@@ -28,12 +29,14 @@ class Session:
     def __init__(self, options: RunOptions) -> None:
         parent = _writable_parent()
         _sweep(parent)
+        self._libc_huge = options.allocator == "pooled" and options.huge_pages == "always"
         self.directory = os.path.join(parent, f"{PREFIX}{os.getpid()}-{os.urandom(4).hex()}")
         os.mkdir(self.directory, 0o700)
         sample = "off" if options.sample is None or not options.wants_figures else str(options.sample)
         knock = KNOCK if options.wants_figures else 0
         with open(os.path.join(self.directory, "options"), "w") as file:
             file.write(f"allocator={options.allocator}\nsample={sample}\nsupervisor={os.getpid()}\nknock={knock}\n")
+            file.write(f"huge_pages={options.huge_pages}\n")
 
     def path(self, pid: int, kind: str) -> str:
         """Name the file in which process `pid` keeps `kind`."""
@@ -46,11 +49,18 @@ class Session:
         return [int(name.split(".")[0]) for _, name in sorted(found)]
 
     def environment(self) -> dict[str, str]:
-        """Return the program's environment: ours, and two variables more."""
+        """Return the program's environment: ours, and two variables more; a third with ``--huge-pages always``.
+
+        The C library reads its tunables when a program starts. This one makes its heap ask for huge pages, as NumPy
+        does for large arrays. It cannot go by what they turn out to cost, so it is not part of ``auto``.
+        """
         environment = dict(os.environ)
         environment["HEAPWRIGHT_SESSION"] = self.directory
         theirs = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry != ENTRY]
         environment["PYTHONPATH"] = os.pathsep.join([ENTRY, *theirs]) if theirs != [""] else ENTRY
+        tunables = environment.get("GLIBC_TUNABLES", "")
+        if self._libc_huge and LIBC_HUGE_PAGES not in tunables:
+            environment["GLIBC_TUNABLES"] = ":".join(filter(None, [tunables, f"{LIBC_HUGE_PAGES}=1"]))
         return environment
 
     def close(self) -> None:

@@ -65,7 +65,7 @@ def _describe(session: str, options: dict[str, str]) -> None:
 
 
 def _start_native(session: str, options: dict[str, str]) -> None:
-    _native.process_start(session, options["allocator"])
+    _native.process_start(session, options["allocator"], options["huge_pages"])
     if options["sample"] != "off":
         _native.sampler_start(session, int(options["sample"]))
 
