@@ -61,12 +61,12 @@ def preload(name: str, library: str, package: str) -> Configuration:
     return Configuration(name, (sys.executable,), environment, (name,), missing)
 
 
-def heapwright(allocator: str) -> Configuration:
-    prefix = (sys.executable, "-m", "heapwright", "run", "--quiet", "--allocator", allocator)
+def heapwright(allocator: str, *options: str, name: str | None = None) -> Configuration:
+    prefix = (sys.executable, "-m", "heapwright", "run", "--quiet", "--allocator", allocator, *options)
     missing = None
     if not all(map(importlib.util.find_spec, ("heapwright", "heapwright.adapters.numpy"))):
         missing = "this environment has no heapwright with an allocator under NumPy"
-    return Configuration(allocator, prefix, {}, (f"heapwright {allocator}",), missing)
+    return Configuration(name or allocator, prefix, {}, (f"heapwright {allocator}",), missing)
 
 
 def configurations() -> dict[str, Configuration]:
@@ -80,6 +80,7 @@ def configurations() -> dict[str, Configuration]:
             Configuration("default2", python),
             Configuration("thr", python, {"GLIBC_TUNABLES": tunables}),
             heapwright("pooled"),
+            heapwright("pooled", "--huge-pages", "always", name="pooled-huge"),
             heapwright("system"),
             preload("mimalloc", "libmimalloc.so.2", "libmimalloc2.0"),
             preload("jemalloc", "libjemalloc.so.2", "libjemalloc2"),

@@ -21,7 +21,7 @@ from benchmarks.workloads import HOME
 
 DEFAULT = "default"
 
-#: What the issue tracker asks of the pooled allocator, per row; a row outside is printed, never dropped.
+#: What is claimed for the pooled allocator, per row; a row outside is printed, never dropped.
 LIMITS = {"cpu_s": 1 / 0.97, "minor_faults": 0.20, "peak_resident_bytes": 1.05, "later_resident_bytes": 1.00}
 TITLES = {
     "cpu_s": "CPU time of the work: default / configuration, above 1 is faster",
