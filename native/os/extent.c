@@ -56,6 +56,7 @@ int hw_extent_grow(hw_extent *extent, size_t size_bytes) {
     if (hw_pages_injected()) return ENOMEM;
     if (size_bytes > extent->limit_bytes - extent->committed_bytes) return ENOMEM;
     int error = map_at(extent->base + extent->committed_bytes, size_bytes);
-    if (error == 0) extent->committed_bytes += size_bytes;
+    if (error == 0)
+        __atomic_store_n(&extent->committed_bytes, extent->committed_bytes + size_bytes, __ATOMIC_RELAXED);
     return error;
 }

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#define HUGE_SAMPLES 8
+#define HUGE_SAMPLES 2
 #define SMALL_SAMPLES 128 /* pages */
 
 /* CPU time and not wall time: another process's turn is not a cost of the page. */

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Touches up to 16 MiB of fresh memory and gives it back: 1 to 10 ms, since it stops when huge pages turn out to be the
+/* Touches up to 4 MiB of fresh memory and gives it back: 0.7 to 6 ms, since it stops when huge pages turn out to be the
  * dearer ones. Sets the mean cost of 2 MiB in one huge page and in small pages. False, with nothing set, where the kernel gives no memory or no huge pages. */
 bool hw_huge_probe(int64_t *huge_ns, int64_t *small_ns);
 

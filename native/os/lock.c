@@ -1,10 +1,18 @@
 #include "os/lock.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define SPINS 64
+
+/* Neither touches errno: free() must not, and callers of free rely on it. */
+static void futex(hw_lock *lock, int operation, uint32_t value) {
+    int saved = errno;
+    syscall(SYS_futex, &lock->word, operation, value, NULL, NULL, 0);
+    errno = saved;
+}
 
 void hw_lock_wait(hw_lock *lock) {
     for (int i = 0; i < SPINS; i++) { /* the holder needs some tens of nanoseconds as a rule */
@@ -17,7 +25,7 @@ void hw_lock_wait(hw_lock *lock) {
 #endif
     }
     while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
-        syscall(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+        futex(lock, FUTEX_WAIT_PRIVATE, 2);
 }
 
-void hw_lock_wake(hw_lock *lock) { syscall(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
+void hw_lock_wake(hw_lock *lock) { futex(lock, FUTEX_WAKE_PRIVATE, 1); }

@@ -40,20 +40,36 @@ static _Atomic(table *) current;
 static char directory[4096];
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
-static int open_table(table **opened) {
-    char path[sizeof directory + 32];
+static char path[sizeof directory + 32]; /* of the current table's file */
+
+/* Room in the file for the slots up to `slots`, from `from` on. A store without it would be a SIGBUS on a full disk. */
+static int commit_slots(int64_t from, int64_t slots) {
+    size_t start = from == 0 ? 0 : offsetof(table, address) + (size_t)from * sizeof(int64_t);
+    size_t end = offsetof(table, address) + (size_t)slots * sizeof(int64_t);
+    return hw_shared_file_commit(path, start, end - start);
+}
+
+static int open_table(table **opened, int64_t slots) {
     snprintf(path, sizeof path, "%s/%ld.arenas", directory, (long)getpid());
-    return hw_shared_file_create(path, sizeof(table), (void **)opened);
+    int error = hw_shared_file_create(path, sizeof(table), (void **)opened);
+    if (error == 0 && (error = commit_slots(0, slots)) != 0) {
+        hw_shared_file_unmap(*opened, sizeof(table));
+        unlink(path);
+    }
+    return error;
 }
 
 static void child_after_fork(void) {
     table *mine = NULL, *inherited = atomic_load(&current);
     if (inherited == NULL) return;
-    if (open_table(&mine) == 0) {
-        size_t slots = (size_t)atomic_load(&inherited->slots);
-        memcpy(mine, inherited, offsetof(table, address) + slots * sizeof(int64_t));
+    int64_t slots = atomic_load(&inherited->slots);
+    if (open_table(&mine, slots) == 0) {
+        memcpy(mine, inherited, offsetof(table, address) + (size_t)slots * sizeof(int64_t));
+        mine->slots = slots; /* the parent may have added one meanwhile */
+    } else {
+        mine = NULL;
     }
-    atomic_store(&current, mine); /* NULL if the session is over: nobody reads it any more */
+    atomic_store(&current, mine); /* NULL if the session is over, or out of room: nobody reads it any more */
     hw_shared_file_unmap(inherited, sizeof(table));
 }
 
@@ -64,7 +80,7 @@ int hw_arenas_open(const char *session) {
     if (strlen(session) >= sizeof directory) return ENAMETOOLONG;
     strcpy(directory, session);
     table *opened;
-    int error = open_table(&opened);
+    int error = open_table(&opened, 0);
     if (error != 0) return error;
     opened->version = HW_ARENAS_VERSION;
     opened->arena_bytes = ARENA_BYTES;
@@ -83,7 +99,7 @@ void hw_arenas_added(uintptr_t address, size_t size_bytes) {
         if (atomic_compare_exchange_strong(&into->address[i], &empty, (int64_t)address)) return;
     }
     int64_t slot = atomic_fetch_add(&into->slots, 1);
-    if (slot < HW_ARENAS_CAPACITY) {
+    if (slot < HW_ARENAS_CAPACITY && commit_slots(slot, slot + 1) == 0) {
         atomic_store(&into->address[slot], (int64_t)address);
     } else {
         atomic_fetch_sub(&into->slots, 1);

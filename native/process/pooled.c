@@ -23,7 +23,7 @@
 #define PURGE_PAGES ((uint32_t)((64u << 20) / HW_PAGE_BYTES)) /* given back in one system call at most */
 #define PURGE_BATCH_PAGES ((uint32_t)((256u << 10) / HW_PAGE_BYTES)) /* and at least, where the cap asks for it */
 #define DENSE_PAGES ((uint32_t)((8u << 20) / HW_PAGE_BYTES)) /* live: from here on a chunk is a small part of the heap */
-#define HUGE_RETRY 64
+#define HUGE_LOSS_SHARE 100
 #define ZERO_BY_KERNEL_BYTES ((size_t)32 << 20)
 #define RUNS 16
 
@@ -36,7 +36,8 @@ static hw_page_heap *heap;
 static hw_slabs slabs;
 static _Atomic uint64_t events; /* read without the lock */
 static uint64_t most_retained_pages;
-static unsigned giving_back; /* threads that hold a run outside the lock */
+static unsigned giving_back;       /* threads that hold a run outside the lock */
+static uint32_t giving_back_pages; /* the pages of these runs, which count as live in the page heap */
 
 /* One bit per 2 MiB chunk: huge pages were asked for there.
  *
@@ -68,6 +69,7 @@ int hw_pooled_start(void) {
     hw_extent memory;
     error = hw_extent_open(&memory, GROWTH_PAGES * HW_PAGE_BYTES, (size_t)limit);
     if (error != 0) return error;
+    hw_pages_advise_huge(memory.base, memory.committed_bytes, false);
     hw_page_heap_extend(fresh, GROWTH_PAGES);
     heap = fresh;
     hw_pooled_extent = memory;
@@ -149,6 +151,8 @@ static bool grow(uint32_t pages) {
         step = want; /* close to a limit a smaller step may still do */
         if (hw_extent_grow(&hw_pooled_extent, step * HW_PAGE_BYTES) != 0) return false;
     }
+    /* Where the kernel gives huge pages unasked, memory without advice would be huge: bit 0 means that it is not. */
+    hw_pages_advise_huge(address_of(heap->mapped), step * HW_PAGE_BYTES, false);
     hw_page_heap_extend(heap, (uint32_t)step);
     hw_process_record->heap_committed_bytes = (int64_t)hw_pooled_extent.committed_bytes;
     return true;
@@ -160,14 +164,29 @@ static int huge_when = HW_HUGE_AUTO;
 /* What 2 MiB cost as one huge page, and as small pages; huge_page_costs_ns < 0: not yet known. One dear page counts at once,
  * cheap ones little by little: on a machine where huge pages come cold they come so by the dozen. */
 static int64_t huge_page_costs_ns = -1, small_pages_cost_ns;
-static uint32_t frontier;        /* pages from here on were never handed out */
-static uint32_t chunks_declined; /* since a huge page was last tried */
+static int64_t lost_ns;   /* spent on huge pages beyond what small ones would have cost: the price of finding out */
+static uint32_t frontier; /* pages from here on were never handed out */
 
 void hw_pooled_use_huge_pages(int when) { huge_when = when; }
 
+/* Takes in what one huge page cost. */
+static void learn(int64_t cost_ns) {
+    huge_page_costs_ns = (3 * huge_page_costs_ns + cost_ns) / 4;
+    if (cost_ns > huge_page_costs_ns) huge_page_costs_ns = cost_ns;
+    if (cost_ns > small_pages_cost_ns) lost_ns += cost_ns - small_pages_cost_ns;
+}
+
+/* Finding out may cost at most 1/HUGE_LOSS_SHARE of the process's time. */
+static bool may_find_out(void) { return lost_ns * HUGE_LOSS_SHARE < hw_process_cpu_ns(); }
+
 static bool huge_pages_pay(void) {
     if (huge_when != HW_HUGE_AUTO) return huge_when == HW_HUGE_ALWAYS;
-    if (huge_page_costs_ns < 0 && !hw_huge_probe(&huge_page_costs_ns, &small_pages_cost_ns)) huge_page_costs_ns = INT64_MAX / 8;
+    if (huge_page_costs_ns < 0) {
+        if (hw_huge_probe(&huge_page_costs_ns, &small_pages_cost_ns))
+            learn(huge_page_costs_ns);
+        else
+            huge_page_costs_ns = lost_ns = INT64_MAX / HUGE_LOSS_SHARE / 4; /* there are none: do not ask again */
+    }
     return huge_page_costs_ns < small_pages_cost_ns;
 }
 
@@ -175,19 +194,16 @@ static bool huge_pages_pay(void) {
 static bool is_dense(void) { return heap->live_pages >= DENSE_PAGES && huge_pages_pay(); }
 
 /* Advises the chunks [first, end) of a dense heap as long as it pays: each that was never used before is touched here, as
- * its user would do a moment later, to see what it costs. Where huge pages do not pay, one in HUGE_RETRY chunks is tried all
- * the same, since the machine may have changed its mind. */
+ * its user would do a moment later, to see what it costs. Where huge pages do not pay, one is tried now and then, since
+ * the machine may have changed its mind. */
 static void advise_dense(uint32_t first, uint32_t end) {
     bool pays = is_dense();
     for (uint32_t chunk = first; chunk < end; chunk++) {
         bool unused = (uint64_t)chunk * HUGE_PAGES >= frontier && huge_when == HW_HUGE_AUTO;
-        bool retry = !pays && unused && ++chunks_declined >= HUGE_RETRY;
-        advise(chunk, chunk + 1, pays || retry);
-        if (!unused || !(pays || retry)) continue;
-        chunks_declined = 0;
-        int64_t cost_ns = hw_touch_ns(address_of(chunk * HUGE_PAGES));
-        huge_page_costs_ns = (3 * huge_page_costs_ns + cost_ns) / 4;
-        if (cost_ns > huge_page_costs_ns) huge_page_costs_ns = cost_ns;
+        bool ask = pays || (unused && may_find_out());
+        advise(chunk, chunk + 1, ask);
+        if (!unused || !ask) continue;
+        learn(hw_touch_ns(address_of(chunk * HUGE_PAGES)));
         pays = huge_pages_pay();
     }
 }
@@ -206,6 +222,7 @@ static uint32_t find_span(uint32_t pages, uint32_t state, bool roomy) {
 }
 
 static size_t give_back_locked(uint64_t target_pages, uint64_t at_least, int why) {
+    int saved_errno = errno; /* a free that gives back must not change it */
     hw_record *record = hw_process_record;
     size_t given = 0;
     if (heap->dirty_pages > target_pages && heap->dirty_pages - target_pages < at_least)
@@ -219,10 +236,12 @@ static size_t give_back_locked(uint64_t target_pages, uint64_t at_least, int why
             advise(start / HUGE_PAGES, (start + pages - 1) / HUGE_PAGES + 1, false);
         /* the run counts as live meanwhile, so nobody else sees it, and other threads can allocate */
         giving_back++;
+        giving_back_pages += pages;
         hw_lock_release(&lock);
         bool clean = hw_pages_decommit(address_of(start), (size_t)pages * HW_PAGE_BYTES) == 0;
         hw_lock_acquire(&lock);
         giving_back--;
+        giving_back_pages -= pages;
         hw_page_heap_free(heap, start, clean);
         if (!clean) break; /* the kernel refuses (locked pages): they stay retained */
         given += (size_t)pages * HW_PAGE_BYTES;
@@ -231,6 +250,7 @@ static size_t give_back_locked(uint64_t target_pages, uint64_t at_least, int why
     if (why == HW_RETURN_IDLE) record->returned_idle_bytes += (int64_t)given;
     if (why == HW_RETURN_ASKED) record->returned_asked_bytes += (int64_t)given;
     note_retained();
+    errno = saved_errno;
     return given;
 }
 
@@ -254,9 +274,8 @@ static uint32_t settle(uint32_t page, uint32_t pages, bool huge) {
         }
         if (page + pages > frontier) frontier = page + pages;
     }
-    uint64_t limit = hw_retention_limit_pages(heap->live_pages);
-    if (fresh != 0 && heap->live_pages + heap->dirty_pages > limit)
-        give_back_locked(limit > heap->live_pages ? limit - heap->live_pages : 0, PURGE_BATCH_PAGES, HW_RETURN_CAP);
+    uint64_t live = hw_pooled_live_pages(), limit = hw_retention_limit_pages(live);
+    if (fresh != 0 && live + heap->dirty_pages > limit) give_back_locked(limit - live, PURGE_BATCH_PAGES, HW_RETURN_CAP);
     else
         note_retained();
     return resident;
@@ -441,18 +460,29 @@ void *hw_pooled_reallocate(void *address, size_t size_bytes) {
 
 /* ---- giving back, looking ---- */
 
+/* Gives back what is resident in free spans though nobody wrote there: the rest of a huge page of which a block used a
+ * part. Lock held; where nothing is resident it is quick. */
+static void sweep_free_spans(void) {
+    for (uint32_t span = 0, length; span < heap->mapped; span += length) {
+        length = hw_page_at(heap, span)->length;
+        if (hw_page_at(heap, span)->state == HW_SPAN_FREE && hw_page_at(heap, span)->dirty == 0)
+            hw_pages_decommit(address_of(span), (size_t)length * HW_PAGE_BYTES);
+    }
+}
+
 size_t hw_pooled_give_back(size_t retained_target_bytes, bool slabs_too, int why) {
     if (heap == NULL) return 0;
     hw_lock_acquire(&lock);
     if (slabs_too) hw_slabs_trim(&slabs, heap);
     size_t given = give_back_locked(retained_target_bytes / HW_PAGE_BYTES, 0, why);
+    if (retained_target_bytes == 0 && (given != 0 || why == HW_RETURN_ASKED)) sweep_free_spans();
     hw_lock_release(&lock);
     return given;
 }
 
 size_t hw_pooled_trim(size_t keep_bytes) { return hw_pooled_give_back(keep_bytes, true, HW_RETURN_ASKED); }
 
-uint64_t hw_pooled_live_pages(void) { return heap == NULL ? 0 : heap->live_pages; }
+uint64_t hw_pooled_live_pages(void) { return heap == NULL ? 0 : heap->live_pages - giving_back_pages; }
 uint64_t hw_pooled_events(void) { return atomic_load_explicit(&events, memory_order_relaxed); }
 
 const char *hw_pooled_check(uint64_t *offset_bytes) {

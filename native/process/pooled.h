@@ -30,7 +30,9 @@ void hw_pooled_use_huge_pages(int when);
 
 /* Whether the address lies in our extent. False before hw_pooled_start. */
 static inline bool hw_pooled_owns(const void *address) {
-    return (uintptr_t)address - (uintptr_t)hw_pooled_extent.base < hw_pooled_extent.limit_bytes;
+    /* it only grows, and whoever holds a block of ours got it after the growth that it needed */
+    size_t committed_bytes = __atomic_load_n(&hw_pooled_extent.committed_bytes, __ATOMIC_RELAXED);
+    return (uintptr_t)address - (uintptr_t)hw_pooled_extent.base < committed_bytes;
 }
 
 /* A block of at least HW_POOLED_MIN_BYTES, zeroed if asked; NULL when no more memory can be had. */

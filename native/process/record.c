@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static hw_record private_record;
+static hw_record private_record, at_fork;
 static char session_directory[512];
 
 hw_record *hw_process_record = &private_record;
@@ -18,6 +18,11 @@ int hw_record_open(const char *directory) {
     snprintf(path, sizeof path, "%s/%ld.record", directory, (long)getpid());
     int error = hw_shared_file_create(path, sizeof(hw_record), &mapping);
     if (error != 0) return error;
+    if ((error = hw_shared_file_commit(path, 0, sizeof(hw_record))) != 0) { /* no room: a store would be a SIGBUS */
+        hw_shared_file_unmap(mapping, sizeof(hw_record));
+        unlink(path);
+        return error;
+    }
     if (directory != session_directory) snprintf(session_directory, sizeof session_directory, "%s", directory);
     hw_record *record = mapping;
     *record = *hw_process_record; /* counted before there was a file */
@@ -30,9 +35,11 @@ int hw_record_open(const char *directory) {
     return 0;
 }
 
+void hw_record_before_fork(void) { at_fork = *hw_process_record; }
+
 void hw_record_forked(void) {
     hw_record *parents = hw_process_record;
-    private_record = *parents;
+    private_record = at_fork; /* not what the parent's file says by now: it goes on counting */
     hw_process_record = &private_record;
     memset(private_record.size_class_count, 0, sizeof private_record.size_class_count);
     memset(private_record.size_class_bytes, 0, sizeof private_record.size_class_bytes);

@@ -79,6 +79,9 @@ static inline unsigned hw_record_size_class(size_t size_bytes) {
 /* Carries the counters over to <directory>/<pid>.record. Returns 0 or errno; the counters go on in either case. */
 int hw_record_open(const char *directory);
 
+/* Before a fork, with every counter at rest: what is live now is what will be live in the child. */
+void hw_record_before_fork(void);
+
 /* In a forked child: opens a record of its own in the same directory. Blocks that were live at the fork are live in the
  * child too, so gauges carry over; totals and peaks start again. The process's figures are taken once. */
 void hw_record_forked(void);

@@ -194,6 +194,7 @@ static void stop_keeper(void) {
 static void before_fork(void) {
     stop_keeper();
     hw_pooled_lock_at_rest();
+    hw_record_before_fork();
 }
 
 static void after_fork_in_parent(void) { hw_pooled_unlock(); }

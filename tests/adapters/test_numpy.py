@@ -325,3 +325,37 @@ interpreters.run_string(i, code)
     done = run(program)
     assert done.returncode == 0, done.stderr
     assert done.stdout in ("InstallRefused True\n", "ImportError True\n")
+
+
+def test_childs_figures_are_those_of_the_fork_whatever_the_parent_does_next(tmp_path: object) -> None:
+    """Under `heapwright run` the counters lie in a shared file, in which the parent goes on counting."""
+    program = f"""
+import os, sys
+import numpy as np
+from heapwright import _native
+from heapwright.adapters import numpy as adapter
+_native.process_start({str(tmp_path)!r}, "pooled")
+adapter.install()
+wrong = 0
+for _ in range(30):
+    kept = [np.ones(1000) for _ in range(100)]
+    expected = adapter.statistics().block_count
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if adapter.statistics().block_count == expected else 1)
+    del kept
+    more = [np.ones(1000) for _ in range(2000)]
+    wrong += os.waitpid(pid, 0)[1] != 0
+print("wrong", wrong)
+"""
+    done = run(program, "-W", "ignore")
+    assert (done.returncode, done.stdout) == (0, "wrong 0\n"), done.stderr
+
+
+def test_trim_leaves_nothing_resident_of_half_used_huge_pages() -> None:
+    adapter.install()
+    adapter.trim()
+    arrays = [np.ones((4 << 20) + 4096, np.uint8) for _ in range(8)]
+    del arrays
+    adapter.trim()
+    assert adapter.statistics().block_count > 0 or adapter.statistics().resident_bytes == 0

@@ -217,9 +217,7 @@ static void law_of_retention(void) {
         hw_pooled_read(&f);
         uint64_t live = f.committed_bytes - f.free_bytes;
         if (live > peak) peak = live;
-        /* what else is resident raises peak and need alike, and the slack by its share */
-        uint64_t outside = (uint64_t)hw_process_record->peak_resident_bytes;
-        uint64_t slack = (peak + outside) >> HW_SLACK_SHIFT, least = HW_SLACK_MIN_PAGES * 4096;
+        uint64_t slack = peak >> HW_SLACK_SHIFT, least = HW_SLACK_MIN_PAGES * 4096;
         /* a slab's span is live, its free slots are retained: allocated + retained counts them once */
         assert(f.allocated_bytes + f.retained_bytes <= peak + (slack > least ? slack : least));
     }

@@ -80,8 +80,11 @@ def _sweep(parent: str) -> None:
     for name in os.listdir(parent):
         if name.startswith(PREFIX) and (pid := name[len(PREFIX) :].split("-")[0]).isdigit():
             directory = os.path.join(parent, name)
-            if not os.path.exists(f"/proc/{pid}") and os.stat(directory).st_uid == os.getuid():
-                _remove(directory)
+            try:
+                if not os.path.exists(f"/proc/{pid}") and os.stat(directory).st_uid == os.getuid():
+                    _remove(directory)
+            except OSError:
+                pass  # another run was faster
 
 
 def _remove(directory: str) -> None:

@@ -145,7 +145,8 @@ class Supervisor:
             if event.si_pid != self.pid:
                 os.waitpid(event.si_pid, os.WUNTRACED)
             elif event.si_code == os.CLD_STOPPED:
-                os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+                if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is None:
+                    continue  # it was continued meanwhile
                 os.kill(os.getpid(), signal.SIGSTOP)  # until somebody sends SIGCONT, which is then passed on
             else:
                 _, status, rusage = os.wait4(self.pid, 0)
