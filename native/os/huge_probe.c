@@ -4,6 +4,9 @@
 #include "os/process_figures.h"
 
 #include <stddef.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #define HUGE_SAMPLES 2
 #define SMALL_SAMPLES 128 /* pages */
@@ -15,9 +18,19 @@ int64_t hw_touch_ns(volatile char *address) {
     return hw_thread_cpu_ns() - before;
 }
 
+static bool on_virtual_machine(void) {
+#if defined(__x86_64__)
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c >> 31 & 1); /* the hypervisor bit */
+#else
+    return false;
+#endif
+}
+
 bool hw_huge_probe(int64_t *huge_ns, int64_t *small_ns) {
     size_t page_bytes = hw_pages_size(), size_bytes = (HUGE_SAMPLES + 1) * HW_HUGE_PAGE_BYTES, resident = 0;
     void *memory;
+    if (on_virtual_machine()) return false;
     if (hw_pages_reserve(size_bytes, HW_HUGE_PAGE_BYTES, &memory) != 0) return false;
     char *small = memory, *huge = small + HW_HUGE_PAGE_BYTES;
     bool known = hw_pages_commit(memory, size_bytes) == 0 &&

@@ -190,14 +190,15 @@ static bool huge_pages_pay(void) {
     return huge_page_costs_ns < small_pages_cost_ns;
 }
 
-/* Whether the heap is so large that every chunk should be a huge page. */
-static bool is_dense(void) { return heap->live_pages >= DENSE_PAGES && huge_pages_pay(); }
-
-/* Advises the chunks [first, end) of a dense heap as long as it pays: each that was never used before is touched here, as
+/* Advises the chunks [first, end), if the heap is dense and as long as it pays: each that was never used before is touched here, as
  * its user would do a moment later, to see what it costs. Where huge pages do not pay, one is tried now and then, since
  * the machine may have changed its mind. */
 static void advise_dense(uint32_t first, uint32_t end) {
-    bool pays = is_dense();
+    if (heap->live_pages < DENSE_PAGES) {
+        advise(first, end, false);
+        return;
+    }
+    bool pays = huge_pages_pay();
     for (uint32_t chunk = first; chunk < end; chunk++) {
         bool unused = (uint64_t)chunk * HUGE_PAGES >= frontier && huge_when == HW_HUGE_AUTO;
         bool ask = pays || (unused && may_find_out());
@@ -211,9 +212,10 @@ static void advise_dense(uint32_t first, uint32_t end) {
 static uint32_t find_span(uint32_t pages, uint32_t state, bool roomy) {
     uint32_t alignment = state == HW_SPAN_SLAB ? pages : 1;
     if (state == HW_SPAN_LIVE && pages >= HW_POOLED_HUGE_BYTES / HW_PAGE_BYTES && !roomy) {
-        /* Whole chunks for it alone, unless it is resident as it lies or lies on huge pages anyway. */
+        /* Whole chunks for it alone in a small heap, unless it is resident as it lies. In a large one the holes between
+         * aligned blocks would be the greater loss: a denoising loop gave back and faulted 500 MB for them. */
         uint32_t span = hw_page_heap_find(heap, pages, 1, false);
-        bool good = span != HW_NO_PAGE && (hw_page_at(heap, span)->dirty >= pages / 2 || is_dense());
+        bool good = span != HW_NO_PAGE && (hw_page_at(heap, span)->dirty >= pages / 2 || heap->live_pages >= DENSE_PAGES);
         if (!good) alignment = HUGE_PAGES;
     }
     uint32_t page = hw_page_heap_allocate(heap, pages, alignment, state, roomy);
@@ -267,10 +269,8 @@ static uint32_t settle(uint32_t page, uint32_t pages, bool huge) {
             advise(own_first, own_end, true);
             if (first < own_first) advise_dense(first, own_first);
             if (own_end < end) advise_dense(own_end, end);
-        } else if (heap->live_pages >= DENSE_PAGES) {
-            advise_dense(first, end);
         } else {
-            advise(first, end, false);
+            advise_dense(first, end);
         }
         if (page + pages > frontier) frontier = page + pages;
     }

@@ -52,9 +52,12 @@ static uint64_t allowance(unsigned epochs, int64_t resident_bytes) {
     hw_pooled_lock();
     for (unsigned i = 0; i < epochs && i < HW_WINDOW_EPOCHS; i++) next_epoch();
     uint64_t live = hw_pooled_live_pages(), resident = (uint64_t)resident_bytes / PAGE;
-    uint64_t retained = (uint64_t)hw_process_record->retained_bytes / PAGE;
-    uint64_t need = resident > retained ? resident - retained : 0;
-    uint64_t by_heap = limit_pages(live_peak, live) - live, by_process = limit_pages(need_peak, need) - need;
+    uint64_t ours = live + (uint64_t)hw_process_record->retained_bytes / PAGE;
+    uint64_t outside = resident > ours ? resident - ours : 0; /* a live block may have pages that nobody has touched */
+    uint64_t by_heap = limit_pages(live_peak, live) - live;
+    /* What was live between two looks counts, though nobody looked: a loop's peaks are shorter than a pause. */
+    (void)limit_pages(need_peak, live_peak[epoch] + outside);
+    uint64_t need = live + outside, by_process = limit_pages(need_peak, need) - need;
     hw_pooled_unlock();
     return (by_heap < by_process ? by_heap : by_process) * PAGE;
 }

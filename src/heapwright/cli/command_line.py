@@ -21,7 +21,7 @@ console script of this environment (`heapwright run pytest -q`).
   --huge-pages {auto,always,never}
                                for memory that blocks below 4 MiB share: always = fewest page faults, for the C
                                library's heap too; auto = where they are measured to be cheaper than small pages,
-                               which on some virtual machines they are not (default: auto)
+                               and not on virtual machines, where they often are not (default: auto)
   --sample SIZE                mean bytes between call-site samples, such as 512KiB; 0 = every allocation,
                                off = none (default: 512KiB)
   --json FILE                  write the report as JSON (docs/reference/run-json.md); not `-`, since stdout
