@@ -29,12 +29,14 @@ static void renew_after_fork(HeapObject *self) {
 
 static void wait_until_idle(HeapObject *self) {
     renew_after_fork(self);
+    self->waiting++;
     while (self->busy) {
         Py_BEGIN_ALLOW_THREADS
         PyThread_acquire_lock(self->lock, WAIT_LOCK);
         PyThread_release_lock(self->lock);
         Py_END_ALLOW_THREADS
     }
+    self->waiting--;
 }
 
 FUSED void enter(HeapObject *self) {
@@ -45,6 +47,13 @@ void hw_heap_enter(HeapObject *self) { enter(self); }
 
 PyThreadState *hw_heap_begin_long(HeapObject *self) {
     wait_until_idle(self);
+    /* Whoever waited goes first: a loop of trims would starve them, since it has the GIL each time they wake. */
+    for (int i = 0; self->waiting > 0 && i < 100; i++) {
+        Py_BEGIN_ALLOW_THREADS
+        usleep(50);
+        Py_END_ALLOW_THREADS
+        wait_until_idle(self);
+    }
     self->busy = true;
     PyThread_acquire_lock(self->lock, WAIT_LOCK); /* held by nobody, or by one who waited and lets go at once */
     return PyEval_SaveThread();

@@ -24,6 +24,7 @@ struct HeapObject {
     Py_ssize_t alignment;    /* for requests that name none */
     PyThread_type_lock lock; /* held by a long operation that has released the GIL, see heap.c */
     bool busy;               /* one is under way */
+    int waiting; /* threads in wait_until_idle */
     long pid;                /* the process that lock and busy are about */
     hw_array_heap arrays;    /* those of its blocks that are NumPy's: no handle of ours is theirs */
 };
