@@ -13,7 +13,7 @@ enum { HANDLES_KEPT = 128 };
 static BlockObject *kept[HANDLES_KEPT];
 static int kept_count;
 
-BlockObject *hw_block_new(HeapObject *heap, hw_fit_handle handle, Py_ssize_t size_bytes, uint8_t alignment_log2) {
+BlockObject *hw_block_new(HeapObject *heap, hw_strategy_handle handle, Py_ssize_t size_bytes, uint8_t alignment_log2) {
     BlockObject *self;
     if (kept_count > 0) {
         self = kept[--kept_count];

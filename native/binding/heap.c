@@ -120,14 +120,14 @@ static PyObject *raise_failure(HeapObject *self, const request *r, int result) {
 
 /* ------------------------------------------------------------------------------------- allocate and deallocate */
 
-FUSED hw_fit_handle handle_of(const BlockObject *block) {
-    return (hw_fit_handle){(uint64_t)(block->address - block->heap->heap.space->base), block->number};
+FUSED hw_strategy_handle handle_of(const BlockObject *block) {
+    return (hw_strategy_handle){(uint64_t)(block->address - block->heap->heap.space->base), block->number};
 }
 
-FUSED PyObject *allocate(HeapObject *self, enum hw_fit_strategy strategy, bool raises, PyObject *const *args, Py_ssize_t n,
+FUSED PyObject *allocate(HeapObject *self, enum hw_strategy strategy, bool raises, PyObject *const *args, Py_ssize_t n,
                          PyObject *names) {
     request r;
-    hw_fit_handle handle;
+    hw_strategy_handle handle;
     if (parse_request(self, raises ? "allocate" : "try_allocate", args, n, names, &r) < 0) return NULL;
     enter(self);
     int result = hw_heap_allocate_fused(&self->heap, strategy, r.size_bytes, r.alignment, &handle);
@@ -162,18 +162,18 @@ static PyObject *raise_not_live(uint64_t offset_bytes) {
     return hw_raise("CorruptedHeap", "{s:s,s:K}", "invariant", "I1", "offset_bytes", (unsigned long long)offset_bytes);
 }
 
-FUSED PyObject *deallocate(HeapObject *self, enum hw_fit_strategy strategy, PyObject *object) {
+FUSED PyObject *deallocate(HeapObject *self, enum hw_strategy strategy, PyObject *object) {
     enter(self);
     BlockObject *block = require_own(self, object, "free the block");
     if (block == NULL) return NULL;
-    hw_fit_handle handle = handle_of(block);
+    hw_strategy_handle handle = handle_of(block);
     if (__builtin_expect(hw_heap_free_fused(&self->heap, strategy, handle) != 0, 0)) return raise_not_live(handle.offset_bytes);
     block->heap = NULL;
     Py_DECREF(self); /* the caller holds another */
     Py_RETURN_NONE;
 }
 
-#define STRATEGY_OF(self) ((enum hw_fit_strategy)(self)->heap.fit->strategy)
+#define STRATEGY_OF(self) ((enum hw_strategy)(self)->heap.fit->strategy)
 
 void hw_heap_drop_block(BlockObject *block) {
     HeapObject *heap = block->heap;
@@ -205,7 +205,7 @@ static void copy_pinned(HeapObject *self, BlockObject *from, char *to, size_t si
 }
 
 static PyObject *move(HeapObject *self, BlockObject *old, const request *r) {
-    hw_fit_handle handle;
+    hw_strategy_handle handle;
     if ((self->space->space.permissions & 3) != 3)
         return hw_raise("PermissionDenied", "{s:s,s:s}", "wanted", "RW", "permissions", "less than that");
     int result = hw_heap_allocate_fused(&self->heap, STRATEGY_OF(self), r->size_bytes, r->alignment, &handle);
@@ -234,7 +234,7 @@ static PyObject *heap_reallocate(HeapObject *self, PyObject *const *args, Py_ssi
     BlockObject *old = require_own(self, args[0], "reallocate the block");
     if (old == NULL) return NULL;
     r.alignment = (uint64_t)1 << old->alignment_log2;
-    hw_fit_handle handle = handle_of(old);
+    hw_strategy_handle handle = handle_of(old);
     /* The new handle first: once the block has changed, nothing may fail. */
     BlockObject *new = hw_block_new(self, handle, (Py_ssize_t)r.size_bytes, old->alignment_log2);
     if (new == NULL) return NULL;
@@ -261,7 +261,7 @@ static PyObject *heap_owns(HeapObject *self, PyObject *argument) {
 
 /* --------------------------------------------------------------------------------------------------- the types */
 
-static PyTypeObject *const FUSED_TYPES[HW_FIT_NEXT + 1]; /* by strategy */
+static PyTypeObject *const FUSED_TYPES[HW_STRATEGIES]; /* by strategy */
 
 static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     SpaceObject *space;
@@ -271,15 +271,15 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     if (space->heap != NULL)
         return hw_raise("SpaceInUse", "{s:K,s:n}", "address", (unsigned long long)(uintptr_t)space->space.base, "size_bytes",
                         (Py_ssize_t)space->space.size_bytes);
-    if (strategy < HW_FIT_FIRST || strategy > HW_FIT_NEXT || alignment <= 0)
+    if (strategy < HW_FIRST_FIT || strategy >= HW_STRATEGIES || alignment <= 0)
         return PyErr_SetString(PyExc_ValueError, "strategy is 0 to 3 and alignment positive"), NULL;
-    for (int other = HW_FIT_FIRST; other <= HW_FIT_NEXT; other++) /* its methods read the index in another order */
+    for (int other = HW_FIRST_FIT; other < HW_STRATEGIES; other++) /* its methods read the index in another order */
         if (other != strategy && PyType_IsSubtype(type, FUSED_TYPES[other]))
             return PyErr_Format(PyExc_ValueError, "%s is compiled for another strategy", FUSED_TYPES[other]->tp_name);
     HeapObject *self = (HeapObject *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     self->lock = PyThread_allocate_lock();
-    int error = self->lock ? hw_heap_open(&self->heap, &space->space, (enum hw_fit_strategy)strategy) : ENOMEM;
+    int error = self->lock ? hw_heap_open(&self->heap, &space->space, (enum hw_strategy)strategy) : ENOMEM;
     if (error != 0) {
         hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "making room for the control data of a heap", "errno", error);
         Py_DECREF(self);
@@ -397,18 +397,18 @@ PyTypeObject HwHeap_Type = {
     .tp_getset = heap_getset,
 };
 
-FUSED_TYPE(first, "FirstFitHeap", HW_FIT_FIRST)
-FUSED_TYPE(best, "BestFitHeap", HW_FIT_BEST)
-FUSED_TYPE(worst, "WorstFitHeap", HW_FIT_WORST)
-FUSED_TYPE(next, "NextFitHeap", HW_FIT_NEXT)
+FUSED_TYPE(first, "FirstFitHeap", HW_FIRST_FIT)
+FUSED_TYPE(best, "BestFitHeap", HW_BEST_FIT)
+FUSED_TYPE(worst, "WorstFitHeap", HW_WORST_FIT)
+FUSED_TYPE(next, "NextFitHeap", HW_NEXT_FIT)
 
-static PyTypeObject *const FUSED_TYPES[HW_FIT_NEXT + 1] = {&first_type, &best_type, &worst_type, &next_type};
+static PyTypeObject *const FUSED_TYPES[HW_STRATEGIES] = {&first_type, &best_type, &worst_type, &next_type};
 
 int hw_bind_heap(PyObject *module) {
     if (PyModule_AddType(module, &HwHeap_Type) < 0) return -1;
-    for (int strategy = HW_FIT_FIRST; strategy <= HW_FIT_NEXT; strategy++)
+    for (int strategy = HW_FIRST_FIT; strategy < HW_STRATEGIES; strategy++)
         if (PyModule_AddType(module, FUSED_TYPES[strategy]) < 0) return -1;
-    PyObject *names = Py_BuildValue("(ssss)", "first-fit", "best-fit", "worst-fit", "next-fit"); /* enum hw_fit_strategy */
+    PyObject *names = Py_BuildValue("(ssss)", "first-fit", "best-fit", "worst-fit", "next-fit"); /* enum hw_strategy */
     int result = names ? PyModule_AddObjectRef(module, "FIT_STRATEGIES", names) : -1;
     Py_XDECREF(names);
     return result;

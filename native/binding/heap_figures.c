@@ -31,7 +31,7 @@ PyObject *hw_heap_counters_method(HeapObject *self, PyObject *unused) {
     PyThreadState *thread = hw_heap_begin_long(self);
     int error = hw_space_resident(self->heap.space, &resident_bytes);
     uint64_t largest = hw_fit_largest_hole(self->heap.fit);
-    hw_fit_totals t = self->heap.fit->totals;
+    hw_strategy_totals t = self->heap.fit->totals;
     hw_space space = *self->heap.space;
     hw_heap_end_long(self, thread);
     if (error != 0) return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "asking for resident pages", "errno", error);
@@ -73,9 +73,9 @@ PyObject *hw_heap_walk_method(HeapObject *self, PyObject *unused) {
     /* Copied first: making Python objects can run finalizers, and those can free blocks of this very heap. */
     const hw_fit *fit = self->heap.fit;
     size_t count = 0, all = fit->totals.blocks + fit->totals.holes;
-    hw_fit_seen *seen = PyMem_New(hw_fit_seen, all);
+    hw_strategy_seen *seen = PyMem_New(hw_strategy_seen, all);
     if (seen == NULL) return PyErr_NoMemory();
-    for (uint32_t number = fit->first; number != HW_FIT_NONE && count < all; number = seen[count++].next)
+    for (uint32_t number = fit->first; number != HW_STRATEGY_NONE && count < all; number = seen[count++].next)
         seen[count] = hw_fit_see(fit, number);
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (size_t i = 0; list != NULL && i < count; i++) {

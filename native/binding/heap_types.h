@@ -43,7 +43,7 @@ typedef struct {
 extern PyTypeObject HwSpace_Type, HwHeap_Type, HwBlock_Type;
 
 /* A new handle; steals nothing. NULL: no memory for the handle. */
-BlockObject *hw_block_new(HeapObject *heap, hw_fit_handle handle, Py_ssize_t size_bytes, uint8_t alignment_log2);
+BlockObject *hw_block_new(HeapObject *heap, hw_strategy_handle handle, Py_ssize_t size_bytes, uint8_t alignment_log2);
 
 /* Waits until no long operation is under way on the heap. Until the GIL is released again, none is. */
 void hw_heap_enter(HeapObject *heap);

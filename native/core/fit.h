@@ -35,32 +35,13 @@
 #define HW_CORE_FIT_H
 
 #include "core/ordered.h"
-
-enum hw_fit_strategy { HW_FIT_FIRST, HW_FIT_BEST, HW_FIT_WORST, HW_FIT_NEXT };
-
-enum hw_fit_result {
-    HW_FIT_OK,
-    HW_FIT_NO_MEMORY,    /* bottom: no hole is large enough */
-    HW_FIT_CONTROL_FULL, /* no room to describe one more split: hw_fit_grow, and ask again */
-    HW_FIT_NOT_LIVE,     /* no live block has this number and this offset: double, foreign or interior */
-    HW_FIT_BAD_ARGUMENT  /* alignment 0 or not a power of two */
-};
-
-#define HW_FIT_NONE UINT32_MAX
-#define HW_FIT_GRANULE_MIN 16u
+#include "core/strategy.h"
 
 typedef struct {
     uint32_t offset, size;   /* in granules */
-    uint32_t before, after;  /* neighbours in address order, or HW_FIT_NONE */
+    uint32_t before, after;  /* neighbours in address order, or HW_STRATEGY_NONE */
     uint32_t slack_and_live; /* bytes of the last granule that nobody asked for, shifted by one; bit 0: live */
 } hw_fit_block;
-
-typedef struct { /* all in bytes, or counts; exact at any moment */
-    uint64_t requested, allocated, free;
-    uint64_t peak_requested, peak_allocated;
-    uint64_t total_requested, total_allocated;
-    uint64_t blocks, peak_blocks, total_blocks, freed_blocks, holes;
-} hw_fit_totals;
 
 typedef struct {
     uint64_t capacity_bytes; /* whole granules */
@@ -71,30 +52,15 @@ typedef struct {
     uint32_t blocks_capacity, blocks_used;
     uint32_t retired, retired_count; /* list, through `after`, of entries used no more */
     hw_ordered holes;
-    hw_fit_totals totals;
+    hw_strategy_totals totals;
 } hw_fit;
-
-typedef struct { /* a live block as its owner names it: both must match for it to be freed */
-    uint64_t offset_bytes;
-    uint32_t number;
-} hw_fit_handle;
-
-typedef struct {
-    uint64_t offset_bytes, size_bytes, requested_bytes;
-    bool live;
-    uint32_t next; /* the block at the next address, or HW_FIT_NONE */
-} hw_fit_seen;
 
 /* Bytes of a control region for `blocks` blocks, live ones and holes together; aligned to 64. */
 size_t hw_fit_control_bytes(uint32_t blocks);
 
-/* The smallest granule, at least HW_FIT_GRANULE_MIN, with which a space of this size can be numbered in 32 bits: 16 B up
- * to 64 GiB, 32 B up to 128 GiB, and so on. */
-uint32_t hw_fit_granule_bytes(uint64_t capacity_bytes);
-
 /* One hole over the whole of [0, capacity_bytes), less what is not a whole granule. `control` is 64-byte aligned and has
  * hw_fit_control_bytes(blocks) bytes, blocks >= 4; `granule_bytes` is a power of two. BAD_ARGUMENT if that is not so. */
-enum hw_fit_result hw_fit_init(void *control, uint32_t blocks, enum hw_fit_strategy strategy, uint64_t capacity_bytes,
+enum hw_strategy_result hw_fit_init(void *control, uint32_t blocks, enum hw_strategy strategy, uint64_t capacity_bytes,
                                uint32_t granule_bytes);
 
 /* Copies the region to a larger one and says where it goes on. The old one is not used any more, nor changed. */
@@ -102,20 +68,20 @@ hw_fit *hw_fit_grow(const hw_fit *fit, void *larger, uint32_t blocks);
 
 /* OK, NO_MEMORY, CONTROL_FULL or BAD_ARGUMENT; but for OK nothing has changed. Offsets are aligned, so addresses are if
  * the space's base is. The fused variants, with the strategy compiled in, are in core/fit_fused.h. */
-enum hw_fit_result hw_fit_allocate(hw_fit *fit, uint64_t size_bytes, uint64_t alignment, hw_fit_handle *handle);
+enum hw_strategy_result hw_fit_allocate(hw_fit *fit, uint64_t size_bytes, uint64_t alignment, hw_strategy_handle *handle);
 
 /* OK or NOT_LIVE, and then nothing has changed. The hole coalesces with its neighbours at once. */
-enum hw_fit_result hw_fit_free(hw_fit *fit, hw_fit_handle handle);
+enum hw_strategy_result hw_fit_free(hw_fit *fit, hw_strategy_handle handle);
 
 /* Grows or shrinks in place, at the same offset: OK; NO_MEMORY if the room after the block is not enough; CONTROL_FULL;
  * NOT_LIVE. But for OK nothing has changed. */
-enum hw_fit_result hw_fit_resize(hw_fit *fit, hw_fit_handle handle, uint64_t size_bytes);
+enum hw_strategy_result hw_fit_resize(hw_fit *fit, hw_strategy_handle handle, uint64_t size_bytes);
 
 /* The greatest hole in bytes; 0 if there is none. O(log n). */
 uint64_t hw_fit_largest_hole(const hw_fit *fit);
 
-/* The walk, in address order: number = fit->first, then seen.next until HW_FIT_NONE. */
-hw_fit_seen hw_fit_see(const hw_fit *fit, uint32_t number);
+/* The walk, in address order: number = fit->first, then seen.next until HW_STRATEGY_NONE. */
+hw_strategy_seen hw_fit_see(const hw_fit *fit, uint32_t number);
 
 /* NULL, or the name of the first invariant that does not hold, and where. Stays inside the region, and ends, whatever the
  * region contains, so long as blocks_capacity is true. O(n log n). */

@@ -6,39 +6,37 @@
 
 #include "core/fit.h"
 
-#define HW_FIT_FUSED static inline __attribute__((always_inline))
-
-HW_FIT_FUSED hw_fit_block *hw_fit_blocks(const hw_fit *fit) {
+HW_FUSED hw_fit_block *hw_fit_blocks(const hw_fit *fit) {
     return (hw_fit_block *)((char *)fit + ((sizeof *fit + 63) & ~(size_t)63));
 }
 
-HW_FIT_FUSED hw_ordered_node *hw_fit_nodes(const hw_fit *fit) {
+HW_FUSED hw_ordered_node *hw_fit_nodes(const hw_fit *fit) {
     size_t blocks_bytes = (fit->blocks_capacity * sizeof(hw_fit_block) + 63) & ~(size_t)63;
     return (hw_ordered_node *)((char *)hw_fit_blocks(fit) + blocks_bytes);
 }
 
-HW_FIT_FUSED bool hw_fit_by_address(enum hw_fit_strategy strategy) {
-    return strategy == HW_FIT_FIRST || strategy == HW_FIT_NEXT;
+HW_FUSED bool hw_fit_by_address(enum hw_strategy strategy) {
+    return strategy == HW_FIRST_FIT || strategy == HW_NEXT_FIT;
 }
 
 /* Where a hole stands in the index: the order of the index is the order in which the strategy tries holes. */
-HW_FIT_FUSED hw_ordered_entry hw_fit_entry(enum hw_fit_strategy strategy, uint32_t offset, uint32_t size, uint32_t number) {
+HW_FUSED hw_ordered_entry hw_fit_entry(enum hw_strategy strategy, uint32_t offset, uint32_t size, uint32_t number) {
     if (hw_fit_by_address(strategy)) return (hw_ordered_entry){offset, number, size};
-    uint64_t rank = strategy == HW_FIT_BEST ? size : UINT32_MAX - size;
+    uint64_t rank = strategy == HW_BEST_FIT ? size : UINT32_MAX - size;
     return (hw_ordered_entry){rank << 32 | offset, number, 0};
 }
 
-HW_FIT_FUSED uint64_t hw_fit_key(enum hw_fit_strategy strategy, const hw_fit_block *hole) {
+HW_FUSED uint64_t hw_fit_key(enum hw_strategy strategy, const hw_fit_block *hole) {
     return hw_fit_entry(strategy, hole->offset, hole->size, 0).key;
 }
 
 /* The hole that the strategy chooses for `size` granules aligned to `alignment` granules, and the granules to skip at its
  * start; false: none fits. */
-HW_FIT_FUSED bool hw_fit_choose(const hw_fit *fit, enum hw_fit_strategy strategy, uint32_t size, uint64_t alignment,
+HW_FUSED bool hw_fit_choose(const hw_fit *fit, enum hw_strategy strategy, uint32_t size, uint64_t alignment,
                                 uint32_t *number, uint32_t *front) {
     const hw_ordered_node *nodes = hw_fit_nodes(fit);
-    bool weighted = hw_fit_by_address(strategy), wrapped = strategy != HW_FIT_NEXT;
-    uint64_t from = strategy == HW_FIT_BEST ? (uint64_t)size << 32 : wrapped ? 0 : fit->rover;
+    bool weighted = hw_fit_by_address(strategy), wrapped = strategy != HW_NEXT_FIT;
+    uint64_t from = strategy == HW_BEST_FIT ? (uint64_t)size << 32 : wrapped ? 0 : fit->rover;
     uint64_t beyond = UINT64_MAX;
     for (;;) {
         hw_ordered_entry hole;
@@ -50,7 +48,7 @@ HW_FIT_FUSED bool hw_fit_choose(const hw_fit *fit, enum hw_fit_strategy strategy
             continue;
         }
         uint32_t rank = (uint32_t)(hole.key >> 32), offset = (uint32_t)hole.key;
-        uint32_t room = weighted ? hole.weight : strategy == HW_FIT_BEST ? rank : UINT32_MAX - rank;
+        uint32_t room = weighted ? hole.weight : strategy == HW_BEST_FIT ? rank : UINT32_MAX - rank;
         if (room < size) return false; /* worst fit only: every later hole is smaller still */
         uint64_t skip = (0 - (uint64_t)offset) & (alignment - 1);
         if (skip <= room - size) {
@@ -62,44 +60,44 @@ HW_FIT_FUSED bool hw_fit_choose(const hw_fit *fit, enum hw_fit_strategy strategy
     }
 }
 
-HW_FIT_FUSED uint32_t hw_fit_new_block(hw_fit *fit, hw_fit_block *blocks, hw_fit_block block) {
+HW_FUSED uint32_t hw_fit_new_block(hw_fit *fit, hw_fit_block *blocks, hw_fit_block block) {
     uint32_t number = fit->retired;
-    if (number != HW_FIT_NONE) {
+    if (number != HW_STRATEGY_NONE) {
         fit->retired = blocks[number].after;
         fit->retired_count--;
     } else {
         number = fit->blocks_used++;
     }
     blocks[number] = block;
-    if (block.before != HW_FIT_NONE) blocks[block.before].after = number;
-    if (block.after != HW_FIT_NONE) blocks[block.after].before = number;
+    if (block.before != HW_STRATEGY_NONE) blocks[block.before].after = number;
+    if (block.after != HW_STRATEGY_NONE) blocks[block.after].before = number;
     return number;
 }
 
 /* Takes a block out of the list; a neighbour on the left takes its place in the sequence. */
-HW_FIT_FUSED void hw_fit_retire(hw_fit *fit, hw_fit_block *blocks, uint32_t number) {
+HW_FUSED void hw_fit_retire(hw_fit *fit, hw_fit_block *blocks, uint32_t number) {
     hw_fit_block *gone = &blocks[number];
-    if (gone->before != HW_FIT_NONE) blocks[gone->before].after = gone->after;
-    if (gone->after != HW_FIT_NONE) blocks[gone->after].before = gone->before;
-    *gone = (hw_fit_block){.before = HW_FIT_NONE, .after = fit->retired};
+    if (gone->before != HW_STRATEGY_NONE) blocks[gone->before].after = gone->after;
+    if (gone->after != HW_STRATEGY_NONE) blocks[gone->after].before = gone->before;
+    *gone = (hw_fit_block){.before = HW_STRATEGY_NONE, .after = fit->retired};
     fit->retired = number;
     fit->retired_count++;
 }
 
-HW_FIT_FUSED uint32_t hw_fit_spare_blocks(const hw_fit *fit) {
+HW_FUSED uint32_t hw_fit_spare_blocks(const hw_fit *fit) {
     return fit->blocks_capacity - fit->blocks_used + fit->retired_count;
 }
 
-HW_FIT_FUSED bool hw_fit_is_hole(const hw_fit_block *blocks, uint32_t number) {
-    return number != HW_FIT_NONE && !(blocks[number].slack_and_live & 1);
+HW_FUSED bool hw_fit_is_hole(const hw_fit_block *blocks, uint32_t number) {
+    return number != HW_STRATEGY_NONE && !(blocks[number].slack_and_live & 1);
 }
 
 /* I7, after a hole has come to be [start, end). */
-HW_FIT_FUSED void hw_fit_settle_rover(hw_fit *fit, uint32_t start, uint32_t end) {
+HW_FUSED void hw_fit_settle_rover(hw_fit *fit, uint32_t start, uint32_t end) {
     if (start < fit->rover && fit->rover < end) fit->rover = start;
 }
 
-HW_FIT_FUSED void hw_fit_count_in(hw_fit_totals *t, uint64_t requested, uint64_t allocated) {
+HW_FUSED void hw_fit_count_in(hw_strategy_totals *t, uint64_t requested, uint64_t allocated) {
     t->requested += requested;
     t->allocated += allocated;
     t->free -= allocated;
@@ -107,27 +105,27 @@ HW_FIT_FUSED void hw_fit_count_in(hw_fit_totals *t, uint64_t requested, uint64_t
     if (t->allocated > t->peak_allocated) t->peak_allocated = t->allocated;
 }
 
-HW_FIT_FUSED uint64_t hw_fit_requested(const hw_fit *fit, const hw_fit_block *block) {
+HW_FUSED uint64_t hw_fit_requested(const hw_fit *fit, const hw_fit_block *block) {
     return ((uint64_t)block->size << fit->granule_shift) - (block->slack_and_live >> 1);
 }
 
 /* Granules for a request of at most the capacity, and what the last of them has too many, as the block stores it. */
-HW_FIT_FUSED uint32_t hw_fit_granules(const hw_fit *fit, uint64_t size_bytes, uint32_t *slack_and_live) {
+HW_FUSED uint32_t hw_fit_granules(const hw_fit *fit, uint64_t size_bytes, uint32_t *slack_and_live) {
     uint64_t size = (size_bytes + ((uint64_t)1 << fit->granule_shift) - 1) >> fit->granule_shift;
     if (size == 0) size = 1;
     *slack_and_live = (uint32_t)((size << fit->granule_shift) - size_bytes) << 1 | 1;
     return (uint32_t)size;
 }
 
-HW_FIT_FUSED enum hw_fit_result hw_fit_allocate_fused(hw_fit *fit, enum hw_fit_strategy strategy, uint64_t size_bytes,
-                                                      uint64_t alignment, hw_fit_handle *handle) {
-    if (alignment == 0 || (alignment & (alignment - 1)) != 0) return HW_FIT_BAD_ARGUMENT;
-    if (size_bytes > fit->capacity_bytes) return HW_FIT_NO_MEMORY;
+HW_FUSED enum hw_strategy_result hw_fit_allocate_fused(hw_fit *fit, enum hw_strategy strategy, uint64_t size_bytes,
+                                                      uint64_t alignment, hw_strategy_handle *handle) {
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0) return HW_STRATEGY_BAD_ARGUMENT;
+    if (size_bytes > fit->capacity_bytes) return HW_STRATEGY_NO_MEMORY;
     uint32_t slack_and_live, number, front;
     uint32_t size = hw_fit_granules(fit, size_bytes, &slack_and_live);
     uint64_t granules = alignment >> fit->granule_shift;
-    if (!hw_fit_choose(fit, strategy, size, granules ? granules : 1, &number, &front)) return HW_FIT_NO_MEMORY;
-    if (hw_fit_spare_blocks(fit) < 2) return HW_FIT_CONTROL_FULL;
+    if (!hw_fit_choose(fit, strategy, size, granules ? granules : 1, &number, &front)) return HW_STRATEGY_NO_MEMORY;
+    if (hw_fit_spare_blocks(fit) < 2) return HW_STRATEGY_CONTROL_FULL;
 
     hw_fit_block *blocks = hw_fit_blocks(fit), *block = &blocks[number];
     hw_ordered_node *nodes = hw_fit_nodes(fit);
@@ -153,30 +151,30 @@ HW_FIT_FUSED enum hw_fit_result hw_fit_allocate_fused(hw_fit *fit, enum hw_fit_s
         if (front == 0) hw_ordered_erase(&fit->holes, nodes, key);
         fit->totals.holes--;
     }
-    if (strategy == HW_FIT_NEXT) fit->rover = block->offset + size;
+    if (strategy == HW_NEXT_FIT) fit->rover = block->offset + size;
 
     uint64_t allocated = (uint64_t)size << fit->granule_shift;
-    hw_fit_totals *t = &fit->totals;
+    hw_strategy_totals *t = &fit->totals;
     hw_fit_count_in(t, size_bytes, allocated);
     t->total_requested += size_bytes;
     t->total_allocated += allocated;
     t->total_blocks++;
     if (++t->blocks > t->peak_blocks) t->peak_blocks = t->blocks;
-    *handle = (hw_fit_handle){(uint64_t)block->offset << fit->granule_shift, number};
-    return HW_FIT_OK;
+    *handle = (hw_strategy_handle){(uint64_t)block->offset << fit->granule_shift, number};
+    return HW_STRATEGY_OK;
 }
 
-HW_FIT_FUSED bool hw_fit_is_live(const hw_fit *fit, hw_fit_handle handle) {
+HW_FUSED bool hw_fit_is_live(const hw_fit *fit, hw_strategy_handle handle) {
     if (handle.number >= fit->blocks_used) return false;
     const hw_fit_block *block = &hw_fit_blocks(fit)[handle.number];
     return (block->slack_and_live & 1) && (uint64_t)block->offset << fit->granule_shift == handle.offset_bytes;
 }
 
-HW_FIT_FUSED enum hw_fit_result hw_fit_free_fused(hw_fit *fit, enum hw_fit_strategy strategy, hw_fit_handle handle) {
-    if (!hw_fit_is_live(fit, handle)) return HW_FIT_NOT_LIVE;
+HW_FUSED enum hw_strategy_result hw_fit_free_fused(hw_fit *fit, enum hw_strategy strategy, hw_strategy_handle handle) {
+    if (!hw_fit_is_live(fit, handle)) return HW_STRATEGY_NOT_LIVE;
     hw_fit_block *blocks = hw_fit_blocks(fit), *block = &blocks[handle.number];
     hw_ordered_node *nodes = hw_fit_nodes(fit);
-    hw_fit_totals *t = &fit->totals;
+    hw_strategy_totals *t = &fit->totals;
     uint64_t allocated = (uint64_t)block->size << fit->granule_shift;
     t->requested -= hw_fit_requested(fit, block);
     t->allocated -= allocated;
@@ -209,7 +207,7 @@ HW_FIT_FUSED enum hw_fit_result hw_fit_free_fused(hw_fit *fit, enum hw_fit_strat
         t->holes++;
     }
     hw_fit_settle_rover(fit, blocks[hole].offset, blocks[hole].offset + blocks[hole].size);
-    return HW_FIT_OK;
+    return HW_STRATEGY_OK;
 }
 
 #endif

@@ -24,18 +24,18 @@ typedef struct {
 enum { HW_HEAP_FULL = -1, HW_HEAP_NOT_LIVE = -2, HW_HEAP_BAD_ALIGNMENT = -3 };
 
 /* A heap over the whole space, which has no other and outlives it. 0 or errno. */
-int hw_heap_open(hw_heap *heap, hw_space *space, enum hw_fit_strategy strategy);
+int hw_heap_open(hw_heap *heap, hw_space *space, enum hw_strategy strategy);
 void hw_heap_close(hw_heap *heap);
 
 /* Makes the control region larger; 0 or errno. The slow path of allocate and resize. */
 int hw_heap_grow_control(hw_heap *heap);
 
 /* Undoes an allocation whose memory could not be committed; it is counted as a failure, and not in the totals. */
-void hw_heap_take_back(hw_heap *heap, hw_fit_handle handle);
+void hw_heap_take_back(hw_heap *heap, hw_strategy_handle handle);
 
 /* In place: 0, HW_HEAP_FULL (what follows is in the way: allocate, copy, free), HW_HEAP_NOT_LIVE, or errno. But for 0
  * nothing has changed. */
-int hw_heap_resize(hw_heap *heap, hw_fit_handle handle, uint64_t size_bytes);
+int hw_heap_resize(hw_heap *heap, hw_strategy_handle handle, uint64_t size_bytes);
 
 /* Gives back the memory under holes, in whole units, except the first `keep_bytes` of it by address. 0, or the first
  * errno; *returned_bytes is what was given back in either case. */
@@ -45,21 +45,21 @@ int hw_heap_trim(hw_heap *heap, size_t keep_bytes, size_t *returned_bytes);
 const char *hw_heap_check(const hw_heap *heap, uint64_t *where_offset_bytes);
 
 /* The bytes that a request takes: whole granules, and at least one. */
-HW_FIT_FUSED uint64_t hw_heap_rounded(const hw_heap *heap, uint64_t size_bytes) {
+HW_FUSED uint64_t hw_heap_rounded(const hw_heap *heap, uint64_t size_bytes) {
     uint64_t mask = ((uint64_t)1 << heap->fit->granule_shift) - 1;
     return size_bytes == 0 ? mask + 1 : (size_bytes + mask) & ~mask;
 }
 
 /* An offset without memory under it yet: 0, HW_HEAP_FULL, HW_HEAP_BAD_ALIGNMENT (not a power of two, or more than the
  * space's own) or errno. The first half of hw_heap_allocate_fused, for who has to see what memory was there before. */
-HW_FIT_FUSED int hw_heap_place_fused(hw_heap *heap, enum hw_fit_strategy strategy, uint64_t size_bytes, uint64_t alignment,
-                                     hw_fit_handle *handle) {
+HW_FUSED int hw_heap_place_fused(hw_heap *heap, enum hw_strategy strategy, uint64_t size_bytes, uint64_t alignment,
+                                     hw_strategy_handle *handle) {
     if (alignment > heap->space->alignment) return HW_HEAP_BAD_ALIGNMENT;
     for (;;) {
-        enum hw_fit_result result = hw_fit_allocate_fused(heap->fit, strategy, size_bytes, alignment, handle);
-        if (__builtin_expect(result == HW_FIT_OK, 1)) return 0;
-        if (result == HW_FIT_BAD_ARGUMENT) return HW_HEAP_BAD_ALIGNMENT;
-        int error = result == HW_FIT_NO_MEMORY ? HW_HEAP_FULL : hw_heap_grow_control(heap);
+        enum hw_strategy_result result = hw_fit_allocate_fused(heap->fit, strategy, size_bytes, alignment, handle);
+        if (__builtin_expect(result == HW_STRATEGY_OK, 1)) return 0;
+        if (result == HW_STRATEGY_BAD_ARGUMENT) return HW_HEAP_BAD_ALIGNMENT;
+        int error = result == HW_STRATEGY_NO_MEMORY ? HW_HEAP_FULL : hw_heap_grow_control(heap);
         if (error == 0) continue;
         heap->failed_blocks++;
         return error;
@@ -67,22 +67,22 @@ HW_FIT_FUSED int hw_heap_place_fused(hw_heap *heap, enum hw_fit_strategy strateg
 }
 
 /* Memory under what was placed, or the placing undone: 0 or errno. */
-HW_FIT_FUSED int hw_heap_back(hw_heap *heap, hw_fit_handle handle, uint64_t size_bytes) {
+HW_FUSED int hw_heap_back(hw_heap *heap, hw_strategy_handle handle, uint64_t size_bytes) {
     int error = hw_space_ensure(heap->space, handle.offset_bytes, hw_heap_rounded(heap, size_bytes));
     if (__builtin_expect(error != 0, 0)) hw_heap_take_back(heap, handle);
     return error;
 }
 
 /* As hw_heap_place_fused, with memory. To be inlined where `strategy` is a constant. */
-HW_FIT_FUSED int hw_heap_allocate_fused(hw_heap *heap, enum hw_fit_strategy strategy, uint64_t size_bytes, uint64_t alignment,
-                                        hw_fit_handle *handle) {
+HW_FUSED int hw_heap_allocate_fused(hw_heap *heap, enum hw_strategy strategy, uint64_t size_bytes, uint64_t alignment,
+                                        hw_strategy_handle *handle) {
     int result = hw_heap_place_fused(heap, strategy, size_bytes, alignment, handle);
     return __builtin_expect(result == 0, 1) ? hw_heap_back(heap, *handle, size_bytes) : result;
 }
 
 /* 0 or HW_HEAP_NOT_LIVE. */
-HW_FIT_FUSED int hw_heap_free_fused(hw_heap *heap, enum hw_fit_strategy strategy, hw_fit_handle handle) {
-    return hw_fit_free_fused(heap->fit, strategy, handle) == HW_FIT_OK ? 0 : HW_HEAP_NOT_LIVE;
+HW_FUSED int hw_heap_free_fused(hw_heap *heap, enum hw_strategy strategy, hw_strategy_handle handle) {
+    return hw_fit_free_fused(heap->fit, strategy, handle) == HW_STRATEGY_OK ? 0 : HW_HEAP_NOT_LIVE;
 }
 
 #endif

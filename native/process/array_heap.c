@@ -13,7 +13,7 @@ enum { SLOTS_FIRST = 256 }; /* one page */
 hw_array_heap *hw_array_heap_serving;
 hw_array_heap *hw_array_heap_known;
 
-#define STRATEGY_OF(self) ((enum hw_fit_strategy)(self)->heap->fit->strategy)
+#define STRATEGY_OF(self) ((enum hw_strategy)(self)->heap->fit->strategy)
 
 /* ---- the table: this address is that block ---- */
 
@@ -55,10 +55,10 @@ static _Noreturn void die(const char *what, const void *address) {
 }
 
 /* The block at an address, which must be there (A2). */
-static hw_fit_handle handle_at(const hw_array_heap *self, const void *address, const char *what) {
+static hw_strategy_handle handle_at(const hw_array_heap *self, const void *address, const char *what) {
     uint64_t number;
     if (!hw_address_table_find(&self->table, (uint64_t)(uintptr_t)address, &number)) die(what, address);
-    return (hw_fit_handle){(uint64_t)((const char *)address - self->heap->space->base), (uint32_t)number};
+    return (hw_strategy_handle){(uint64_t)((const char *)address - self->heap->space->base), (uint32_t)number};
 }
 
 /* ---- the known heaps ---- */
@@ -102,7 +102,7 @@ hw_array_heap *hw_array_heap_of(const void *address) {
 
 static void *allocate(hw_array_heap *self, size_t size_bytes, bool zeroed) {
     hw_heap *heap = self->heap;
-    hw_fit_handle handle;
+    hw_strategy_handle handle;
     int read_write = HW_PAGES_READ | HW_PAGES_WRITE;
     if ((heap->space->permissions & read_write) != read_write || make_room(&self->table) != 0) return NULL;
     if (hw_heap_place_fused(heap, STRATEGY_OF(self), size_bytes, HW_ARRAY_ALIGNMENT, &handle) != 0) return NULL;
@@ -128,7 +128,7 @@ void *hw_array_heap_allocate(hw_array_heap *self, size_t size_bytes, bool zeroed
 void hw_array_heap_free(hw_array_heap *self, void *address) {
     uint64_t number;
     self->enter(self); /* the block being freed keeps the heap */
-    hw_fit_handle handle = handle_at(self, address, "free");
+    hw_strategy_handle handle = handle_at(self, address, "free");
     if (hw_heap_free_fused(self->heap, STRATEGY_OF(self), handle) != 0) die("free", address);
     hw_address_table_remove(&self->table, (uint64_t)(uintptr_t)address, &number);
     self->blocks--;

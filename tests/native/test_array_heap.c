@@ -131,7 +131,7 @@ int main(void) {
     for (int i = 0; i < HEAPS; i++) {
         owned *heap = &heaps[i];
         assert(hw_space_open(&heap->space, SPACE_BYTES, 4096, false, HW_PAGES_READ | HW_PAGES_WRITE) == 0);
-        assert(hw_heap_open(&heap->heap, &heap->space, (enum hw_fit_strategy)i) == 0);
+        assert(hw_heap_open(&heap->heap, &heap->space, (enum hw_strategy)i) == 0);
         heap->arrays = (hw_array_heap){.heap = &heap->heap, .enter = enter, .left = left};
     }
     for (int number = 0; number < STEPS; number++) step(number);

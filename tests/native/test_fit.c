@@ -33,15 +33,15 @@ static uint64_t expected(const hw_fit *fit, uint64_t size_bytes, uint64_t alignm
     uint64_t chosen = UINT64_MAX, chosen_size = 0;
     bool chosen_after_rover = false;
     if (alignment < granule) alignment = granule;
-    for (uint32_t n = fit->first; n != HW_FIT_NONE;) {
-        hw_fit_seen hole = hw_fit_see(fit, n);
+    for (uint32_t n = fit->first; n != HW_STRATEGY_NONE;) {
+        hw_strategy_seen hole = hw_fit_see(fit, n);
         n = hole.next;
         uint64_t start = (hole.offset_bytes + alignment - 1) / alignment * alignment;
         if (hole.live || start + size > hole.offset_bytes + hole.size_bytes) continue;
         bool after_rover = hole.offset_bytes >= rover, better = chosen == UINT64_MAX;
-        if (fit->strategy == HW_FIT_BEST) better |= hole.size_bytes < chosen_size;
-        if (fit->strategy == HW_FIT_WORST) better |= hole.size_bytes > chosen_size;
-        if (fit->strategy == HW_FIT_NEXT) better |= after_rover && !chosen_after_rover;
+        if (fit->strategy == HW_BEST_FIT) better |= hole.size_bytes < chosen_size;
+        if (fit->strategy == HW_WORST_FIT) better |= hole.size_bytes > chosen_size;
+        if (fit->strategy == HW_NEXT_FIT) better |= after_rover && !chosen_after_rover;
         if (!better) continue;
         chosen = start, chosen_size = hole.size_bytes, chosen_after_rover = after_rover;
     }
@@ -54,82 +54,82 @@ static void check(const hw_fit *fit) {
     if (broken != NULL) fprintf(stderr, "%s at offset %llu\n", broken, (unsigned long long)where), abort();
 }
 
-static void random_program(enum hw_fit_strategy strategy, uint64_t seed, uint32_t granule, uint32_t steps) {
+static void random_program(enum hw_strategy strategy, uint64_t seed, uint32_t granule, uint32_t steps) {
     state = seed * 2654435761u + 88172645463325252u;
     uint64_t capacity = (uint64_t)granule * (64 + random_below(4000));
     hw_fit *fit = aligned_alloc(64, hw_fit_control_bytes(4));
-    assert(hw_fit_init(fit, 4, strategy, capacity + random_below(granule), granule) == HW_FIT_OK);
-    hw_fit_handle live[LIVE_MAX];
+    assert(hw_fit_init(fit, 4, strategy, capacity + random_below(granule), granule) == HW_STRATEGY_OK);
+    hw_strategy_handle live[LIVE_MAX];
     uint32_t count = 0, largest = 1 + random_below(60 * granule);
     for (uint32_t step = 0; step < steps; step++) {
         uint32_t act = random_below(100);
         uint64_t size = random_below(8) ? random_below(largest) : random_below(16 * largest);
-        hw_fit_handle handle;
-        enum hw_fit_result result;
+        hw_strategy_handle handle;
+        enum hw_strategy_result result;
         if (act < 50 && count < LIVE_MAX) {
             uint64_t alignment = random_below(3) ? 1 : (uint64_t)1 << random_below(16);
             uint64_t offset = expected(fit, size, alignment);
-            while ((result = hw_fit_allocate(fit, size, alignment, &handle)) == HW_FIT_CONTROL_FULL) {
+            while ((result = hw_fit_allocate(fit, size, alignment, &handle)) == HW_STRATEGY_CONTROL_FULL) {
                 check(fit);
                 fit = relocate(fit, fit->blocks_capacity + 1 + random_below(20));
             }
-            assert(result == (offset == UINT64_MAX ? HW_FIT_NO_MEMORY : HW_FIT_OK));
-            if (result == HW_FIT_OK) assert(handle.offset_bytes == offset), live[count++] = handle;
+            assert(result == (offset == UINT64_MAX ? HW_STRATEGY_NO_MEMORY : HW_STRATEGY_OK));
+            if (result == HW_STRATEGY_OK) assert(handle.offset_bytes == offset), live[count++] = handle;
         } else if (act < 85 && count > 0) {
             uint32_t i = random_below(count);
-            assert(hw_fit_free(fit, live[i]) == HW_FIT_OK);
+            assert(hw_fit_free(fit, live[i]) == HW_STRATEGY_OK);
             handle = live[i];
             live[i] = live[--count];
-            assert(hw_fit_free(fit, handle) == HW_FIT_NOT_LIVE); /* double */
+            assert(hw_fit_free(fit, handle) == HW_STRATEGY_NOT_LIVE); /* double */
         } else if (act < 95 && count > 0) {
             uint32_t i = random_below(count);
-            while (hw_fit_resize(fit, live[i], size) == HW_FIT_CONTROL_FULL) fit = relocate(fit, fit->blocks_capacity + 1);
+            while (hw_fit_resize(fit, live[i], size) == HW_STRATEGY_CONTROL_FULL) fit = relocate(fit, fit->blocks_capacity + 1);
         } else if (count > 0) {
             handle = live[random_below(count)];
             handle.offset_bytes += 1 + random_below(granule); /* interior */
-            assert(hw_fit_free(fit, handle) == HW_FIT_NOT_LIVE);
-            handle = (hw_fit_handle){random_below((uint32_t)capacity), fit->blocks_used + random_below(10)}; /* foreign */
-            assert(hw_fit_free(fit, handle) == HW_FIT_NOT_LIVE);
+            assert(hw_fit_free(fit, handle) == HW_STRATEGY_NOT_LIVE);
+            handle = (hw_strategy_handle){random_below((uint32_t)capacity), fit->blocks_used + random_below(10)}; /* foreign */
+            assert(hw_fit_free(fit, handle) == HW_STRATEGY_NOT_LIVE);
         }
         check(fit);
     }
-    while (count > 0) assert(hw_fit_free(fit, live[--count]) == HW_FIT_OK);
+    while (count > 0) assert(hw_fit_free(fit, live[--count]) == HW_STRATEGY_OK);
     check(fit);
     assert(fit->totals.holes == 1 && hw_fit_largest_hole(fit) == fit->capacity_bytes); /* everything coalesced */
     free(fit);
 }
 
 /* Free needs no room: with the block array exactly full, freeing every second block makes as many holes as there can be. */
-static void free_never_fails(enum hw_fit_strategy strategy) {
+static void free_never_fails(enum hw_strategy strategy) {
     enum { BLOCKS = 2001 };
     hw_fit *fit = aligned_alloc(64, hw_fit_control_bytes(BLOCKS));
-    hw_fit_handle live[BLOCKS];
-    assert(hw_fit_init(fit, BLOCKS, strategy, BLOCKS * 16, 16) == HW_FIT_OK);
+    hw_strategy_handle live[BLOCKS];
+    assert(hw_fit_init(fit, BLOCKS, strategy, BLOCKS * 16, 16) == HW_STRATEGY_OK);
     uint32_t n = 0;
-    while (n < BLOCKS && hw_fit_allocate(fit, 16, 1, &live[n]) == HW_FIT_OK) n++;
+    while (n < BLOCKS && hw_fit_allocate(fit, 16, 1, &live[n]) == HW_STRATEGY_OK) n++;
     assert(n >= BLOCKS - 2);
-    for (uint32_t i = 0; i < n; i += 2) assert(hw_fit_free(fit, live[i]) == HW_FIT_OK);
+    for (uint32_t i = 0; i < n; i += 2) assert(hw_fit_free(fit, live[i]) == HW_STRATEGY_OK);
     check(fit);
-    for (uint32_t i = 1; i < n; i += 2) assert(hw_fit_free(fit, live[i]) == HW_FIT_OK);
+    for (uint32_t i = 1; i < n; i += 2) assert(hw_fit_free(fit, live[i]) == HW_STRATEGY_OK);
     check(fit);
     free(fit);
 }
 
 static void arguments(void) {
     hw_fit *fit = aligned_alloc(64, hw_fit_control_bytes(8));
-    hw_fit_handle handle;
-    assert(hw_fit_init(fit, 3, HW_FIT_FIRST, 1024, 16) == HW_FIT_BAD_ARGUMENT);
-    assert(hw_fit_init(fit, 8, HW_FIT_FIRST, 1024, 24) == HW_FIT_BAD_ARGUMENT);
-    assert(hw_fit_init(fit, 8, HW_FIT_FIRST, 15, 16) == HW_FIT_BAD_ARGUMENT);
-    assert(hw_fit_init(fit, 8, HW_FIT_FIRST, (uint64_t)1 << 40, 16) == HW_FIT_BAD_ARGUMENT);
-    assert(hw_fit_granule_bytes((uint64_t)1 << 30) == 16 && hw_fit_granule_bytes((uint64_t)1 << 40) == 512);
-    assert(hw_fit_init(fit, 8, HW_FIT_BEST, (uint64_t)1 << 40, 512) == HW_FIT_OK);
-    assert(hw_fit_allocate(fit, 1, 0, &handle) == HW_FIT_BAD_ARGUMENT);
-    assert(hw_fit_allocate(fit, 1, 24, &handle) == HW_FIT_BAD_ARGUMENT);
-    assert(hw_fit_allocate(fit, UINT64_MAX, 1, &handle) == HW_FIT_NO_MEMORY);
-    assert(hw_fit_allocate(fit, 1, (uint64_t)1 << 63, &handle) == HW_FIT_OK && handle.offset_bytes == 0);
-    assert(hw_fit_allocate(fit, 1, (uint64_t)1 << 63, &handle) == HW_FIT_NO_MEMORY);
-    assert(hw_fit_resize(fit, (hw_fit_handle){0, handle.number}, UINT64_MAX) == HW_FIT_NO_MEMORY);
+    hw_strategy_handle handle;
+    assert(hw_fit_init(fit, 3, HW_FIRST_FIT, 1024, 16) == HW_STRATEGY_BAD_ARGUMENT);
+    assert(hw_fit_init(fit, 8, HW_FIRST_FIT, 1024, 24) == HW_STRATEGY_BAD_ARGUMENT);
+    assert(hw_fit_init(fit, 8, HW_FIRST_FIT, 15, 16) == HW_STRATEGY_BAD_ARGUMENT);
+    assert(hw_fit_init(fit, 8, HW_FIRST_FIT, (uint64_t)1 << 40, 16) == HW_STRATEGY_BAD_ARGUMENT);
+    assert(hw_strategy_granule_bytes((uint64_t)1 << 30) == 16 && hw_strategy_granule_bytes((uint64_t)1 << 40) == 512);
+    assert(hw_fit_init(fit, 8, HW_BEST_FIT, (uint64_t)1 << 40, 512) == HW_STRATEGY_OK);
+    assert(hw_fit_allocate(fit, 1, 0, &handle) == HW_STRATEGY_BAD_ARGUMENT);
+    assert(hw_fit_allocate(fit, 1, 24, &handle) == HW_STRATEGY_BAD_ARGUMENT);
+    assert(hw_fit_allocate(fit, UINT64_MAX, 1, &handle) == HW_STRATEGY_NO_MEMORY);
+    assert(hw_fit_allocate(fit, 1, (uint64_t)1 << 63, &handle) == HW_STRATEGY_OK && handle.offset_bytes == 0);
+    assert(hw_fit_allocate(fit, 1, (uint64_t)1 << 63, &handle) == HW_STRATEGY_NO_MEMORY);
+    assert(hw_fit_resize(fit, (hw_strategy_handle){0, handle.number}, UINT64_MAX) == HW_STRATEGY_NO_MEMORY);
     check(fit);
     fit->totals.requested += 1; /* a planted fault is found */
     uint64_t where;
@@ -143,7 +143,7 @@ int main(void) {
     uint64_t seed = 1;
     arguments();
     do {
-        for (int strategy = HW_FIT_FIRST; strategy <= HW_FIT_NEXT; strategy++) {
+        for (int strategy = HW_FIRST_FIT; strategy <= HW_NEXT_FIT; strategy++) {
             for (int i = 0; i < 12; i++) random_program(strategy, seed++, i % 3 ? 16 : 256, 1500);
             free_never_fails(strategy);
         }

@@ -15,7 +15,7 @@ enum { LIVE_MAX = 300 };
 static uint64_t state;
 
 typedef struct {
-    hw_fit_handle handle;
+    hw_strategy_handle handle;
     uint64_t size_bytes;
     unsigned char fill;
 } held;
@@ -39,8 +39,8 @@ static void check(hw_heap *heap) {
     if (hw_space_resident(heap->space, &resident) == 0) assert(resident <= heap->space->committed_bytes);
 }
 
-static int allocate(hw_heap *heap, uint64_t size, uint64_t alignment, hw_fit_handle *handle) {
-    return hw_heap_allocate_fused(heap, (enum hw_fit_strategy)heap->fit->strategy, size, alignment, handle);
+static int allocate(hw_heap *heap, uint64_t size, uint64_t alignment, hw_strategy_handle *handle) {
+    return hw_heap_allocate_fused(heap, (enum hw_strategy)heap->fit->strategy, size, alignment, handle);
 }
 
 static void check_fill(hw_heap *heap, const held *block, uint64_t size) {
@@ -48,7 +48,7 @@ static void check_fill(hw_heap *heap, const held *block, uint64_t size) {
 }
 
 /* Returns false if the n-th system call was never reached. */
-static bool random_program(enum hw_fit_strategy strategy, uint64_t seed, bool huge, uint32_t steps, long fail_nth) {
+static bool random_program(enum hw_strategy strategy, uint64_t seed, bool huge, uint32_t steps, long fail_nth) {
     hw_space space;
     hw_heap heap;
     held live[LIVE_MAX];
@@ -106,14 +106,14 @@ static bool random_program(enum hw_fit_strategy strategy, uint64_t seed, bool hu
 static void bad_alignment(void) {
     hw_space space;
     hw_heap heap;
-    hw_fit_handle handle;
+    hw_strategy_handle handle;
     assert(hw_space_open(&space, 100, 1 << 16, false, HW_PAGES_READ) == 0 && (uintptr_t)space.base % (1 << 16) == 0);
     assert(space.size_bytes == hw_pages_size());
-    assert(hw_heap_open(&heap, &space, HW_FIT_BEST) == 0);
+    assert(hw_heap_open(&heap, &space, HW_BEST_FIT) == 0);
     assert(allocate(&heap, 1, 1 << 17, &handle) == HW_HEAP_BAD_ALIGNMENT);
     assert(allocate(&heap, 1, 3, &handle) == HW_HEAP_BAD_ALIGNMENT);
     assert(allocate(&heap, 1, 1 << 16, &handle) == 0 && handle.offset_bytes == 0);
-    assert(hw_heap_resize(&heap, (hw_fit_handle){16, handle.number}, 1) == HW_HEAP_NOT_LIVE);
+    assert(hw_heap_resize(&heap, (hw_strategy_handle){16, handle.number}, 1) == HW_HEAP_NOT_LIVE);
     hw_heap_close(&heap);
     hw_space_close(&space);
     assert(hw_space_open(&space, SIZE_MAX, 1, false, HW_PAGES_READ) == ENOMEM);
@@ -126,7 +126,7 @@ int main(void) {
     bad_alignment();
     for (long n = 1; random_program(n % 4, 7, n % 3 == 0, 200, n); n++) continue;
     do {
-        for (int strategy = HW_FIT_FIRST; strategy <= HW_FIT_NEXT; strategy++, seed++)
+        for (int strategy = HW_FIRST_FIT; strategy <= HW_NEXT_FIT; strategy++, seed++)
             random_program(strategy, seed, seed % 5 == 0, 600, 0);
     } while (time(NULL) < end);
     puts("heap: ok");

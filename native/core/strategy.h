@@ -1,0 +1,53 @@
+/* Strategy: what every decision procedure "request -> offset or bottom" has in common. A strategy hands out offsets in
+ * [0, capacity) and keeps what it knows in a control region of its own, which holds numbers and no pointer; the bytes it
+ * speaks of are never touched. core/fit.h, and its siblings, are the strategies; heap/heap.h puts one over a space. */
+#ifndef HW_CORE_STRATEGY_H
+#define HW_CORE_STRATEGY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* For bodies that are compiled once for each strategy: where `strategy` is a constant, every test of it is gone. */
+#define HW_FUSED static inline __attribute__((always_inline))
+
+enum hw_strategy { HW_FIRST_FIT, HW_BEST_FIT, HW_WORST_FIT, HW_NEXT_FIT, HW_STRATEGIES };
+
+enum hw_strategy_result {
+    HW_STRATEGY_OK,
+    HW_STRATEGY_NO_MEMORY,    /* bottom: no hole is large enough */
+    HW_STRATEGY_CONTROL_FULL, /* no room to describe one more split: make the control region larger, and ask again */
+    HW_STRATEGY_NOT_LIVE,     /* no live block has this number and this offset: double, foreign or interior */
+    HW_STRATEGY_BAD_ARGUMENT  /* alignment 0 or not a power of two */
+};
+
+#define HW_STRATEGY_NONE UINT32_MAX
+#define HW_STRATEGY_GRANULE_MIN 16u
+
+typedef struct { /* all in bytes, or counts; exact at any moment */
+    uint64_t requested, allocated, free;
+    uint64_t peak_requested, peak_allocated;
+    uint64_t total_requested, total_allocated;
+    uint64_t blocks, peak_blocks, total_blocks, freed_blocks, holes;
+} hw_strategy_totals;
+
+typedef struct { /* a live block as its owner names it: both must match for it to be freed */
+    uint64_t offset_bytes;
+    uint32_t number;
+} hw_strategy_handle;
+
+typedef struct { /* a block or a hole, as a walk in address order sees it */
+    uint64_t offset_bytes, size_bytes, requested_bytes;
+    bool live;
+    uint32_t next; /* the block at the next address, or HW_STRATEGY_NONE */
+} hw_strategy_seen;
+
+/* The smallest granule, at least HW_STRATEGY_GRANULE_MIN, with which a space of this size can be numbered in 32 bits: 16 B
+ * up to 64 GiB, 32 B up to 128 GiB, and so on. */
+static inline uint32_t hw_strategy_granule_bytes(uint64_t capacity_bytes) {
+    uint32_t granule = HW_STRATEGY_GRANULE_MIN;
+    while (granule < 1u << 30 && capacity_bytes / granule >= UINT32_MAX) granule *= 2;
+    return granule;
+}
+
+#endif
