@@ -1,5 +1,6 @@
 #include "process/retention.h"
 
+#include "core/demand.h"
 #include "os/process_figures.h"
 #include "os/thread.h"
 #include "process/pooled.h"
@@ -26,40 +27,17 @@
 
 /* ---- recent demand ---- */
 
-/* Peaks by epoch; a ring. `need` belongs to the keeper alone, the rest is guarded by the heap's lock. */
-static uint64_t live_peak[HW_WINDOW_EPOCHS], need_peak[HW_WINDOW_EPOCHS]; /* pages */
-static unsigned epoch;
+static hw_demand demand; /* guarded by the heap's lock */
 
-/* Notes what is wanted now and returns the most that may be resident for it. */
-static uint64_t limit_pages(uint64_t ring[HW_WINDOW_EPOCHS], uint64_t now_pages) {
-    if (now_pages > ring[epoch]) ring[epoch] = now_pages;
-    uint64_t peak = 0;
-    for (unsigned i = 0; i < HW_WINDOW_EPOCHS; i++)
-        if (ring[i] > peak) peak = ring[i];
-    uint64_t slack = peak >> HW_SLACK_SHIFT;
-    return peak + (slack > HW_SLACK_MIN_PAGES ? slack : HW_SLACK_MIN_PAGES);
-}
+uint64_t hw_retention_limit_pages(uint64_t live_pages) { return hw_demand_limit(&demand, live_pages); }
 
-uint64_t hw_retention_limit_pages(uint64_t live_pages) { return limit_pages(live_peak, live_pages); }
-
-static void next_epoch(void) {
-    epoch = (epoch + 1) % HW_WINDOW_EPOCHS;
-    live_peak[epoch] = need_peak[epoch] = 0;
-}
-
-/* How many bytes may stay retained by both lines of the law, after `epochs` more epochs. */
+/* How many bytes may stay retained by both lines of the law, `epochs` ends of epochs after the last look. */
 static uint64_t allowance(unsigned epochs, int64_t resident_bytes) {
     hw_pooled_lock();
-    for (unsigned i = 0; i < epochs && i < HW_WINDOW_EPOCHS; i++) next_epoch();
-    uint64_t live = hw_pooled_live_pages(), resident = (uint64_t)resident_bytes / PAGE;
-    uint64_t ours = live + (uint64_t)hw_process_record->retained_bytes / PAGE;
-    uint64_t outside = resident > ours ? resident - ours : 0; /* a live block may have pages that nobody has touched */
-    uint64_t by_heap = limit_pages(live_peak, live) - live;
-    /* What was live between two looks counts, though nobody looked: a loop's peaks are shorter than a pause. */
-    (void)limit_pages(need_peak, live_peak[epoch] + outside);
-    uint64_t need = live + outside, by_process = limit_pages(need_peak, need) - need;
+    uint64_t retained = (uint64_t)hw_process_record->retained_bytes / PAGE;
+    uint64_t pages = hw_demand_look(&demand, epochs, hw_pooled_live_pages(), retained, (uint64_t)resident_bytes / PAGE);
     hw_pooled_unlock();
-    return (by_heap < by_process ? by_heap : by_process) * PAGE;
+    return pages * PAGE;
 }
 
 /* ---- the C library's heap ---- */
@@ -154,7 +132,7 @@ static void keep(keeper_memory *last) {
 
 /* When to look again: often while much is retained that another part of the process may come to need, seldom at rest. */
 static int64_t pause_ns(const keeper_memory *last) {
-    if (last->quiet_epochs > HW_WINDOW_EPOCHS && last->asleep_epochs > HW_WINDOW_EPOCHS) return SLOW_EPOCHS * HW_EPOCH_NS;
+    if (last->quiet_epochs > HW_DEMAND_EPOCHS && last->asleep_epochs > HW_DEMAND_EPOCHS) return SLOW_EPOCHS * HW_EPOCH_NS;
     bool much = hw_process_record->retained_bytes > (int64_t)HW_SLACK_MIN_PAGES * PAGE;
     return much ? HW_EPOCH_NS / HW_LOOKS : HW_EPOCH_NS;
 }

@@ -1,6 +1,6 @@
 /* Retention: how much freed memory stays resident.
  *
- * One law, held twice:
+ * One law, held twice (core/demand.h does the arithmetic):
  *
  *     live + retained    <=  recent peak of live     +  slack      of the arrays' heap
  *     need + retained    <=  recent peak of need     +  slack      of the process; need = resident - retained
@@ -11,7 +11,7 @@
  * arrays are not alone: when the C library's heap or Python's arenas grow to a new peak, memory kept for arrays must not
  * come on top of it.
  *
- *     recent   the last HW_WINDOW_EPOCHS epochs of HW_EPOCH_NS each, the running one included
+ *     recent   the last HW_DEMAND_EPOCHS epochs of HW_EPOCH_NS each, the running one included
  *     slack    1/16 of the peak, at least 8 MiB: room for fragmentation, so that a steady loop does not purge and fault
  *              the same few pages for ever (hysteresis)
  *     idle     no block allocated or freed, and the process all but asleep, for HW_IDLE_EPOCHS epochs: nothing is
@@ -32,10 +32,7 @@
 #include <stdint.h>
 
 #define HW_EPOCH_NS INT64_C(100000000) /* 0.1 s */
-#define HW_WINDOW_EPOCHS 10
 #define HW_IDLE_EPOCHS 3
-#define HW_SLACK_SHIFT 4
-#define HW_SLACK_MIN_PAGES 2048
 #define HW_LOOKS 5
 #define HW_RETAINED_SHARE 16
 

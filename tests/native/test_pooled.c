@@ -2,6 +2,7 @@
  * wrote, with the keeper and a trimmer at work; every system call made to fail in turn; a fork in the middle of it all.
  * HEAPWRIGHT_FUZZ_SECONDS=n goes on with new seeds for that long. */
 #undef NDEBUG
+#include "core/demand.h"
 #include "os/pages.h"
 #include "process/pooled.h"
 #include "process/record.h"
