@@ -62,6 +62,9 @@ if TYPE_CHECKING:
         LimitExceeded as LimitExceeded,
     )
     from heapwright.model.errors import (
+        OutOfBounds as OutOfBounds,
+    )
+    from heapwright.model.errors import (
         OutOfMemory as OutOfMemory,
     )
     from heapwright.model.errors import (
@@ -137,6 +140,7 @@ _HOME: dict[str, str] = {
     "LimitExceeded": "heapwright.model.errors",
     "Limiting": "heapwright.heaps.limiting",
     "NextFit": "heapwright.strategies.fits",
+    "OutOfBounds": "heapwright.model.errors",
     "OutOfMemory": "heapwright.model.errors",
     "PermissionDenied": "heapwright.model.errors",
     "Permissions": "heapwright.model.space",
@@ -173,6 +177,7 @@ __all__ = [
     "LimitExceeded",
     "Limiting",
     "NextFit",
+    "OutOfBounds",
     "OutOfMemory",
     "PermissionDenied",
     "Permissions",

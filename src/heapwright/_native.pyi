@@ -1,9 +1,9 @@
 """The native core behind a thin binding; see native/binding."""
 
 import os
-from typing import Self, final
+from typing import Self, SupportsIndex, final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 from heapwright.model.lifecycle import State
 from heapwright.model.sizes import Size
@@ -101,6 +101,8 @@ class Block:
     @property
     def heap(self) -> Heap | None: ...
     def view(self) -> memoryview: ...
+    def read(self, offset_bytes: SupportsIndex, size_bytes: SupportsIndex, /) -> bytes: ...
+    def write(self, offset_bytes: SupportsIndex, data: Buffer, /) -> None: ...
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 

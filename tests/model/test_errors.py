@@ -35,6 +35,11 @@ EXAMPLES: list[tuple[errors.HeapwrightError, type[Exception], tuple[str, ...]]] 
     (errors.BlockFreed(address=4096, size_bytes=7), ValueError, ("0x1000", "7 B")),
     (errors.ViewExported(address=4096, size_bytes=7, exports=2), BufferError, ("2 views are exported",)),
     (errors.PermissionDenied(wanted="W", permissions="R"), PermissionError, ("W", "protect")),
+    (
+        errors.OutOfBounds(access="read", offset_bytes=60, size_bytes=8, block_bytes=64),
+        IndexError,
+        ("cannot read 8 B at offset 60", "has 64 B"),
+    ),
     (errors.CorruptedHeap(invariant="I2", offset_bytes=48), RuntimeError, ("I2", "48")),
     (errors.SpaceInUse(address=4096, size_bytes=7), ValueError, ("has a heap already",)),
     (errors.SystemCallFailed(call="reserving address space", errno=12), OSError, ("Cannot allocate memory",)),

@@ -245,6 +245,32 @@ class PermissionDenied(HeapwrightError, PermissionError):
         )
 
 
+class OutOfBounds(HeapwrightError, IndexError):
+    """An access that leaves its block, by however little. No byte was read or written.
+
+    Attributes
+    ----------
+    access : "read" or "write"
+    offset_bytes, size_bytes : int; the range that was wanted
+    block_bytes : int; how many there are
+    """
+
+    access: str
+    offset_bytes: int
+    size_bytes: int
+    block_bytes: int
+
+    def __init__(self, *, access: str, offset_bytes: int, size_bytes: int, block_bytes: int) -> None:
+        super().__init__(
+            f"cannot {access} {size_bytes} B at offset {offset_bytes}: the block has {block_bytes} B, "
+            f"offsets 0 to {block_bytes}. Offsets count from the start, sizes are not negative, and nothing is clipped",
+            access=access,
+            offset_bytes=offset_bytes,
+            size_bytes=size_bytes,
+            block_bytes=block_bytes,
+        )
+
+
 class CorruptedHeap(HeapwrightError, RuntimeError):
     """check() found an invariant broken: stray writes into the control data, or a bug in heapwright.
 
