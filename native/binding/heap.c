@@ -99,7 +99,6 @@ FUSED int parse_request(HeapObject *self, const char *function, PyObject *const 
 }
 
 static PyObject *raise_failure(HeapObject *self, const request *r, int result) {
-    const hw_fit *fit = self->heap.fit;
     if (result == HW_HEAP_BAD_ALIGNMENT) {
         bool power = r->alignment != 0 && (r->alignment & (r->alignment - 1)) == 0;
         if (!power) return hw_raise("InvalidAlignment", "{s:K}", "alignment", (unsigned long long)r->alignment);
@@ -110,9 +109,10 @@ static PyObject *raise_failure(HeapObject *self, const request *r, int result) {
     if (size != NULL) name = PyObject_Repr((PyObject *)self);
     if (name != NULL)
         hw_raise("OutOfMemory", "{s:O,s:K,s:K,s:K,s:K,s:O,s:i}", "size_bytes", size, "alignment",
-                 (unsigned long long)r->alignment, "capacity_bytes", (unsigned long long)fit->capacity_bytes, "free_bytes",
-                 (unsigned long long)fit->totals.free, "largest_free_bytes",
-                 (unsigned long long)hw_fit_largest_hole(fit), "resource", name, "errno", result > 0 ? result : 0);
+                 (unsigned long long)r->alignment, "capacity_bytes",
+                 (unsigned long long)hw_heap_head(&self->heap)->capacity_bytes, "free_bytes",
+                 (unsigned long long)hw_strategy_totals_of(self->heap.control).free, "largest_free_bytes",
+                 (unsigned long long)hw_strategy_largest_hole(self->heap.control), "resource", name, "errno", result > 0 ? result : 0);
     Py_XDECREF(size);
     Py_XDECREF(name);
     return NULL;
@@ -173,7 +173,7 @@ FUSED PyObject *deallocate(HeapObject *self, enum hw_strategy strategy, PyObject
     Py_RETURN_NONE;
 }
 
-#define STRATEGY_OF(self) ((enum hw_strategy)(self)->heap.fit->strategy)
+#define STRATEGY_OF(self) hw_heap_strategy(&(self)->heap)
 
 void hw_heap_drop_block(BlockObject *block) {
     HeapObject *heap = block->heap;
@@ -272,7 +272,7 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         return hw_raise("SpaceInUse", "{s:K,s:n}", "address", (unsigned long long)(uintptr_t)space->space.base, "size_bytes",
                         (Py_ssize_t)space->space.size_bytes);
     if (strategy < HW_FIRST_FIT || strategy >= HW_STRATEGIES || alignment <= 0)
-        return PyErr_SetString(PyExc_ValueError, "strategy is 0 to 3 and alignment positive"), NULL;
+        return PyErr_SetString(PyExc_ValueError, "no such strategy, or an alignment that is not positive"), NULL;
     for (int other = HW_FIRST_FIT; other < HW_STRATEGIES; other++) /* its methods read the index in another order */
         if (other != strategy && PyType_IsSubtype(type, FUSED_TYPES[other]))
             return PyErr_Format(PyExc_ValueError, "%s is compiled for another strategy", FUSED_TYPES[other]->tp_name);
@@ -304,9 +304,11 @@ static void heap_dealloc(HeapObject *self) {
 
 static PyObject *get_space(HeapObject *self, void *unused) { return Py_NewRef(self->space); }
 static PyObject *get_capacity(HeapObject *self, void *unused) {
-    return PyLong_FromUnsignedLongLong(self->heap.fit->capacity_bytes);
+    return PyLong_FromUnsignedLongLong(hw_heap_head(&self->heap)->capacity_bytes);
 }
-static PyObject *get_granule(HeapObject *self, void *unused) { return PyLong_FromLong(1L << self->heap.fit->granule_shift); }
+static PyObject *get_granule(HeapObject *self, void *unused) {
+    return PyLong_FromLong(1L << hw_heap_head(&self->heap)->granule_shift);
+}
 static PyObject *get_alignment(HeapObject *self, void *unused) { return PyLong_FromSsize_t(self->alignment); }
 static PyObject *get_strategy(HeapObject *self, void *unused) { return PyLong_FromLong(STRATEGY_OF(self)); }
 

@@ -30,8 +30,8 @@ PyObject *hw_heap_counters_method(HeapObject *self, PyObject *unused) {
     size_t resident_bytes = 0;
     PyThreadState *thread = hw_heap_begin_long(self);
     int error = hw_space_resident(self->heap.space, &resident_bytes);
-    uint64_t largest = hw_fit_largest_hole(self->heap.fit);
-    hw_strategy_totals t = self->heap.fit->totals;
+    uint64_t largest = hw_strategy_largest_hole(self->heap.control);
+    hw_strategy_totals t = hw_strategy_totals_of(self->heap.control);
     hw_space space = *self->heap.space;
     hw_heap_end_long(self, thread);
     if (error != 0) return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "asking for resident pages", "errno", error);
@@ -71,12 +71,13 @@ PyObject *hw_heap_counters_method(HeapObject *self, PyObject *unused) {
 PyObject *hw_heap_walk_method(HeapObject *self, PyObject *unused) {
     hw_heap_enter(self);
     /* Copied first: making Python objects can run finalizers, and those can free blocks of this very heap. */
-    const hw_fit *fit = self->heap.fit;
-    size_t count = 0, all = fit->totals.blocks + fit->totals.holes;
+    const void *control = self->heap.control;
+    hw_strategy_totals totals = hw_strategy_totals_of(control);
+    size_t count = 0, all = totals.blocks + totals.holes;
     hw_strategy_seen *seen = PyMem_New(hw_strategy_seen, all);
     if (seen == NULL) return PyErr_NoMemory();
-    for (uint32_t number = fit->first; number != HW_STRATEGY_NONE && count < all; number = seen[count++].next)
-        seen[count] = hw_fit_see(fit, number);
+    for (uint32_t number = hw_strategy_first(control); number != HW_STRATEGY_NONE && count < all; number = seen[count++].next)
+        seen[count] = hw_strategy_see(control, number);
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (size_t i = 0; list != NULL && i < count; i++) {
         PyObject *row = Py_BuildValue("(KKKO)", (unsigned long long)seen[i].offset_bytes,

@@ -5,7 +5,7 @@
 
 #include "core/fit_fused.h"
 
-static enum hw_strategy strategy_of(const hw_fit *fit) { return (enum hw_strategy)fit->strategy; }
+static enum hw_strategy strategy_of(const hw_fit *fit) { return (enum hw_strategy)fit->head.strategy; }
 
 static size_t round_up_64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
@@ -24,10 +24,8 @@ enum hw_strategy_result hw_fit_init(void *control, uint32_t blocks, enum hw_stra
     if (capacity == 0 || capacity >= UINT32_MAX) return HW_STRATEGY_BAD_ARGUMENT;
     hw_fit *fit = control;
     *fit = (hw_fit){
-        .capacity_bytes = capacity * granule_bytes,
+        .head = {capacity * granule_bytes, (uint32_t)__builtin_ctz(granule_bytes), strategy},
         .capacity = (uint32_t)capacity,
-        .granule_shift = (uint32_t)__builtin_ctz(granule_bytes),
-        .strategy = strategy,
         .blocks_capacity = blocks,
         .retired = HW_STRATEGY_NONE,
         .totals = {.free = capacity * granule_bytes, .holes = 1},
@@ -109,9 +107,9 @@ static enum hw_strategy_result extend(hw_fit *fit, uint32_t number, uint32_t by)
 
 enum hw_strategy_result hw_fit_resize(hw_fit *fit, hw_strategy_handle handle, uint64_t size_bytes) {
     if (!hw_fit_is_live(fit, handle)) return HW_STRATEGY_NOT_LIVE;
-    if (size_bytes > fit->capacity_bytes) return HW_STRATEGY_NO_MEMORY;
+    if (size_bytes > fit->head.capacity_bytes) return HW_STRATEGY_NO_MEMORY;
     hw_fit_block *block = &hw_fit_blocks(fit)[handle.number];
-    uint64_t old_requested = hw_fit_requested(fit, block), old_allocated = (uint64_t)block->size << fit->granule_shift;
+    uint64_t old_requested = hw_fit_requested(fit, block), old_allocated = (uint64_t)block->size << fit->head.granule_shift;
     uint32_t slack_and_live, size = hw_fit_granules(fit, size_bytes, &slack_and_live);
     enum hw_strategy_result result = size < block->size   ? shrink(fit, handle.number, block->size - size)
                                 : size > block->size ? extend(fit, handle.number, size - block->size)
@@ -119,7 +117,7 @@ enum hw_strategy_result hw_fit_resize(hw_fit *fit, hw_strategy_handle handle, ui
     if (result != HW_STRATEGY_OK) return result;
     block->slack_and_live = slack_and_live;
     hw_strategy_totals *t = &fit->totals;
-    uint64_t allocated = (uint64_t)size << fit->granule_shift;
+    uint64_t allocated = (uint64_t)size << fit->head.granule_shift;
     t->requested -= old_requested;
     t->allocated -= old_allocated;
     t->free += old_allocated;
@@ -141,15 +139,15 @@ uint64_t hw_fit_largest_hole(const hw_fit *fit) {
     } else if (hw_ordered_first(&fit->holes, nodes, 0, 0, false, &greatest)) {
         granules = UINT32_MAX - (uint32_t)(greatest.key >> 32);
     }
-    return (uint64_t)granules << fit->granule_shift;
+    return (uint64_t)granules << fit->head.granule_shift;
 }
 
 hw_strategy_seen hw_fit_see(const hw_fit *fit, uint32_t number) {
     const hw_fit_block *block = &hw_fit_blocks(fit)[number];
     bool live = block->slack_and_live & 1;
     return (hw_strategy_seen){
-        .offset_bytes = (uint64_t)block->offset << fit->granule_shift,
-        .size_bytes = (uint64_t)block->size << fit->granule_shift,
+        .offset_bytes = (uint64_t)block->offset << fit->head.granule_shift,
+        .size_bytes = (uint64_t)block->size << fit->head.granule_shift,
         .requested_bytes = live ? hw_fit_requested(fit, block) : 0,
         .live = live,
         .next = block->after,
@@ -175,15 +173,15 @@ const char *hw_fit_check(const hw_fit *fit, uint64_t *where_offset_bytes) {
     for (uint32_t number = fit->first; number != HW_STRATEGY_NONE; number = blocks[number].after) {
         if (number >= fit->blocks_used || ++listed > fit->blocks_used) return "I5";
         const hw_fit_block *block = &blocks[number];
-        uint32_t slack = block->slack_and_live >> 1, granule = 1u << fit->granule_shift;
-        *where_offset_bytes = (uint64_t)block->offset << fit->granule_shift;
+        uint32_t slack = block->slack_and_live >> 1, granule = 1u << fit->head.granule_shift;
+        *where_offset_bytes = (uint64_t)block->offset << fit->head.granule_shift;
         if (block->before != before || block->offset != end || block->size == 0) return "I1";
         end += block->size;
         if (end > fit->capacity) return "I1";
         if (block->slack_and_live & 1) {
             if (slack >= granule && !(slack == granule && block->size == 1)) return "I3";
             live++;
-            allocated += (uint64_t)block->size << fit->granule_shift;
+            allocated += (uint64_t)block->size << fit->head.granule_shift;
             requested += hw_fit_requested(fit, block);
             after_hole = false;
         } else {
@@ -197,14 +195,14 @@ const char *hw_fit_check(const hw_fit *fit, uint64_t *where_offset_bytes) {
         before = number;
     }
     if (end != fit->capacity) return "I1";
-    *where_offset_bytes = fit->capacity_bytes;
+    *where_offset_bytes = fit->head.capacity_bytes;
     if (holes != fit->holes.count) return "I6";
     if (fit->rover > fit->capacity) return "I7";
     for (uint32_t number = fit->retired; number != HW_STRATEGY_NONE; number = blocks[number].after)
         if (number >= fit->blocks_used || ++retired > fit->blocks_used) return "I5";
     if (retired != fit->retired_count || retired + listed != fit->blocks_used) return "I5";
     const hw_strategy_totals *t = &fit->totals;
-    bool sums = t->requested == requested && t->allocated == allocated && t->free == fit->capacity_bytes - allocated &&
+    bool sums = t->requested == requested && t->allocated == allocated && t->free == fit->head.capacity_bytes - allocated &&
                 t->blocks == live && t->holes == holes && t->total_blocks == t->freed_blocks + live;
     return sums && t->requested <= t->peak_requested && t->allocated <= t->peak_allocated ? NULL : "I4";
 }

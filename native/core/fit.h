@@ -44,9 +44,8 @@ typedef struct {
 } hw_fit_block;
 
 typedef struct {
-    uint64_t capacity_bytes; /* whole granules */
-    uint32_t capacity, granule_shift;
-    uint32_t strategy;
+    hw_strategy_head head;
+    uint32_t capacity; /* in granules */
     uint32_t rover;
     uint32_t first;     /* the block at offset 0 */
     uint32_t blocks_capacity, blocks_used;

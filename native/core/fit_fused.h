@@ -106,24 +106,24 @@ HW_FUSED void hw_fit_count_in(hw_strategy_totals *t, uint64_t requested, uint64_
 }
 
 HW_FUSED uint64_t hw_fit_requested(const hw_fit *fit, const hw_fit_block *block) {
-    return ((uint64_t)block->size << fit->granule_shift) - (block->slack_and_live >> 1);
+    return ((uint64_t)block->size << fit->head.granule_shift) - (block->slack_and_live >> 1);
 }
 
 /* Granules for a request of at most the capacity, and what the last of them has too many, as the block stores it. */
 HW_FUSED uint32_t hw_fit_granules(const hw_fit *fit, uint64_t size_bytes, uint32_t *slack_and_live) {
-    uint64_t size = (size_bytes + ((uint64_t)1 << fit->granule_shift) - 1) >> fit->granule_shift;
+    uint64_t size = (size_bytes + ((uint64_t)1 << fit->head.granule_shift) - 1) >> fit->head.granule_shift;
     if (size == 0) size = 1;
-    *slack_and_live = (uint32_t)((size << fit->granule_shift) - size_bytes) << 1 | 1;
+    *slack_and_live = (uint32_t)((size << fit->head.granule_shift) - size_bytes) << 1 | 1;
     return (uint32_t)size;
 }
 
 HW_FUSED enum hw_strategy_result hw_fit_allocate_fused(hw_fit *fit, enum hw_strategy strategy, uint64_t size_bytes,
                                                       uint64_t alignment, hw_strategy_handle *handle) {
     if (alignment == 0 || (alignment & (alignment - 1)) != 0) return HW_STRATEGY_BAD_ARGUMENT;
-    if (size_bytes > fit->capacity_bytes) return HW_STRATEGY_NO_MEMORY;
+    if (size_bytes > fit->head.capacity_bytes) return HW_STRATEGY_NO_MEMORY;
     uint32_t slack_and_live, number, front;
     uint32_t size = hw_fit_granules(fit, size_bytes, &slack_and_live);
-    uint64_t granules = alignment >> fit->granule_shift;
+    uint64_t granules = alignment >> fit->head.granule_shift;
     if (!hw_fit_choose(fit, strategy, size, granules ? granules : 1, &number, &front)) return HW_STRATEGY_NO_MEMORY;
     if (hw_fit_spare_blocks(fit) < 2) return HW_STRATEGY_CONTROL_FULL;
 
@@ -153,21 +153,21 @@ HW_FUSED enum hw_strategy_result hw_fit_allocate_fused(hw_fit *fit, enum hw_stra
     }
     if (strategy == HW_NEXT_FIT) fit->rover = block->offset + size;
 
-    uint64_t allocated = (uint64_t)size << fit->granule_shift;
+    uint64_t allocated = (uint64_t)size << fit->head.granule_shift;
     hw_strategy_totals *t = &fit->totals;
     hw_fit_count_in(t, size_bytes, allocated);
     t->total_requested += size_bytes;
     t->total_allocated += allocated;
     t->total_blocks++;
     if (++t->blocks > t->peak_blocks) t->peak_blocks = t->blocks;
-    *handle = (hw_strategy_handle){(uint64_t)block->offset << fit->granule_shift, number};
+    *handle = (hw_strategy_handle){(uint64_t)block->offset << fit->head.granule_shift, number};
     return HW_STRATEGY_OK;
 }
 
 HW_FUSED bool hw_fit_is_live(const hw_fit *fit, hw_strategy_handle handle) {
     if (handle.number >= fit->blocks_used) return false;
     const hw_fit_block *block = &hw_fit_blocks(fit)[handle.number];
-    return (block->slack_and_live & 1) && (uint64_t)block->offset << fit->granule_shift == handle.offset_bytes;
+    return (block->slack_and_live & 1) && (uint64_t)block->offset << fit->head.granule_shift == handle.offset_bytes;
 }
 
 HW_FUSED enum hw_strategy_result hw_fit_free_fused(hw_fit *fit, enum hw_strategy strategy, hw_strategy_handle handle) {
@@ -175,7 +175,7 @@ HW_FUSED enum hw_strategy_result hw_fit_free_fused(hw_fit *fit, enum hw_strategy
     hw_fit_block *blocks = hw_fit_blocks(fit), *block = &blocks[handle.number];
     hw_ordered_node *nodes = hw_fit_nodes(fit);
     hw_strategy_totals *t = &fit->totals;
-    uint64_t allocated = (uint64_t)block->size << fit->granule_shift;
+    uint64_t allocated = (uint64_t)block->size << fit->head.granule_shift;
     t->requested -= hw_fit_requested(fit, block);
     t->allocated -= allocated;
     t->free += allocated;

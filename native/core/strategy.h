@@ -21,6 +21,12 @@ enum hw_strategy_result {
     HW_STRATEGY_BAD_ARGUMENT  /* alignment 0 or not a power of two */
 };
 
+typedef struct { /* what every control region starts with, so that it says itself how to read it */
+    uint64_t capacity_bytes; /* whole granules */
+    uint32_t granule_shift;
+    uint32_t strategy; /* enum hw_strategy */
+} hw_strategy_head;
+
 #define HW_STRATEGY_NONE UINT32_MAX
 #define HW_STRATEGY_GRANULE_MIN 16u
 
@@ -41,6 +47,14 @@ typedef struct { /* a block or a hole, as a walk in address order sees it */
     bool live;
     uint32_t next; /* the block at the next address, or HW_STRATEGY_NONE */
 } hw_strategy_seen;
+
+/* Strikes from the lifetime totals `blocks` allocations that have been undone, and bytes. */
+static inline void hw_strategy_totals_uncount(hw_strategy_totals *t, uint64_t requested, uint64_t allocated, uint64_t blocks) {
+    t->total_requested -= requested;
+    t->total_allocated -= allocated;
+    t->total_blocks -= blocks;
+    t->freed_blocks -= blocks;
+}
 
 /* The smallest granule, at least HW_STRATEGY_GRANULE_MIN, with which a space of this size can be numbered in 32 bits: 16 B
  * up to 64 GiB, 32 B up to 128 GiB, and so on. */

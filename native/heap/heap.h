@@ -1,7 +1,7 @@
-/* Heap: WHERE x WHICH. One fit strategy over one space: an offset from core/fit, the memory under it from the space. The
- * control region has a mapping of its own, away from the blocks, so that no stray write through a block reaches it.
+/* Heap: WHERE x WHICH. One strategy over one space: an offset from core/strategies.h, the memory under it from the space.
+ * The control region has a mapping of its own, away from the blocks, so that no stray write through a block reaches it.
  *
- * Invariants, beyond those of core/fit and heap/space:
+ * Invariants, beyond those of the strategy and heap/space:
  *   H1  every live block lies in committed units
  *   H2  requested <= allocated <= committed <= reserved
  *
@@ -9,13 +9,12 @@
 #ifndef HW_HEAP_HEAP_H
 #define HW_HEAP_HEAP_H
 
-#include "core/fit.h"
-#include "core/fit_fused.h"
+#include "core/strategies_fused.h"
 #include "heap/space.h"
 
 typedef struct {
     hw_space *space;
-    hw_fit *fit;
+    void *control; /* of the strategy; starts with a hw_strategy_head */
     size_t control_bytes;
     uint64_t failed_blocks; /* requests answered with bottom or an errno */
 } hw_heap;
@@ -41,14 +40,12 @@ int hw_heap_resize(hw_heap *heap, hw_strategy_handle handle, uint64_t size_bytes
  * errno; *returned_bytes is what was given back in either case. */
 int hw_heap_trim(hw_heap *heap, size_t keep_bytes, size_t *returned_bytes);
 
-/* NULL or the first broken invariant: those of the fit, then H1 and H2. */
+/* NULL or the first broken invariant: those of the strategy, then H1 and H2. */
 const char *hw_heap_check(const hw_heap *heap, uint64_t *where_offset_bytes);
 
-/* The bytes that a request takes: whole granules, and at least one. */
-HW_FUSED uint64_t hw_heap_rounded(const hw_heap *heap, uint64_t size_bytes) {
-    uint64_t mask = ((uint64_t)1 << heap->fit->granule_shift) - 1;
-    return size_bytes == 0 ? mask + 1 : (size_bytes + mask) & ~mask;
-}
+HW_FUSED const hw_strategy_head *hw_heap_head(const hw_heap *heap) { return heap->control; }
+
+HW_FUSED enum hw_strategy hw_heap_strategy(const hw_heap *heap) { return (enum hw_strategy)hw_heap_head(heap)->strategy; }
 
 /* An offset without memory under it yet: 0, HW_HEAP_FULL, HW_HEAP_BAD_ALIGNMENT (not a power of two, or more than the
  * space's own) or errno. The first half of hw_heap_allocate_fused, for who has to see what memory was there before. */
@@ -56,7 +53,8 @@ HW_FUSED int hw_heap_place_fused(hw_heap *heap, enum hw_strategy strategy, uint6
                                      hw_strategy_handle *handle) {
     if (alignment > heap->space->alignment) return HW_HEAP_BAD_ALIGNMENT;
     for (;;) {
-        enum hw_strategy_result result = hw_fit_allocate_fused(heap->fit, strategy, size_bytes, alignment, handle);
+        enum hw_strategy_result result =
+            hw_strategy_allocate_fused(heap->control, strategy, size_bytes, alignment, handle);
         if (__builtin_expect(result == HW_STRATEGY_OK, 1)) return 0;
         if (result == HW_STRATEGY_BAD_ARGUMENT) return HW_HEAP_BAD_ALIGNMENT;
         int error = result == HW_STRATEGY_NO_MEMORY ? HW_HEAP_FULL : hw_heap_grow_control(heap);
@@ -67,8 +65,9 @@ HW_FUSED int hw_heap_place_fused(hw_heap *heap, enum hw_strategy strategy, uint6
 }
 
 /* Memory under what was placed, or the placing undone: 0 or errno. */
-HW_FUSED int hw_heap_back(hw_heap *heap, hw_strategy_handle handle, uint64_t size_bytes) {
-    int error = hw_space_ensure(heap->space, handle.offset_bytes, hw_heap_rounded(heap, size_bytes));
+HW_FUSED int hw_heap_back_fused(hw_heap *heap, enum hw_strategy strategy, hw_strategy_handle handle, uint64_t size_bytes) {
+    uint64_t allocated_bytes = hw_strategy_allocated_bytes(heap->control, strategy, handle, size_bytes);
+    int error = hw_space_ensure(heap->space, handle.offset_bytes, allocated_bytes);
     if (__builtin_expect(error != 0, 0)) hw_heap_take_back(heap, handle);
     return error;
 }
@@ -77,12 +76,12 @@ HW_FUSED int hw_heap_back(hw_heap *heap, hw_strategy_handle handle, uint64_t siz
 HW_FUSED int hw_heap_allocate_fused(hw_heap *heap, enum hw_strategy strategy, uint64_t size_bytes, uint64_t alignment,
                                         hw_strategy_handle *handle) {
     int result = hw_heap_place_fused(heap, strategy, size_bytes, alignment, handle);
-    return __builtin_expect(result == 0, 1) ? hw_heap_back(heap, *handle, size_bytes) : result;
+    return __builtin_expect(result == 0, 1) ? hw_heap_back_fused(heap, strategy, *handle, size_bytes) : result;
 }
 
 /* 0 or HW_HEAP_NOT_LIVE. */
 HW_FUSED int hw_heap_free_fused(hw_heap *heap, enum hw_strategy strategy, hw_strategy_handle handle) {
-    return hw_fit_free_fused(heap->fit, strategy, handle) == HW_STRATEGY_OK ? 0 : HW_HEAP_NOT_LIVE;
+    return hw_strategy_free_fused(heap->control, strategy, handle) == HW_STRATEGY_OK ? 0 : HW_HEAP_NOT_LIVE;
 }
 
 #endif

@@ -13,7 +13,6 @@ enum { SLOTS_FIRST = 256 }; /* one page */
 hw_array_heap *hw_array_heap_serving;
 hw_array_heap *hw_array_heap_known;
 
-#define STRATEGY_OF(self) ((enum hw_strategy)(self)->heap->fit->strategy)
 
 /* ---- the table: this address is that block ---- */
 
@@ -105,10 +104,10 @@ static void *allocate(hw_array_heap *self, size_t size_bytes, bool zeroed) {
     hw_strategy_handle handle;
     int read_write = HW_PAGES_READ | HW_PAGES_WRITE;
     if ((heap->space->permissions & read_write) != read_write || make_room(&self->table) != 0) return NULL;
-    if (hw_heap_place_fused(heap, STRATEGY_OF(self), size_bytes, HW_ARRAY_ALIGNMENT, &handle) != 0) return NULL;
+    if (hw_heap_place_fused(heap, hw_heap_strategy(heap), size_bytes, HW_ARRAY_ALIGNMENT, &handle) != 0) return NULL;
     /* Before there is memory under all of it: what comes now is zeros, and should not be touched before the program does. */
     if (zeroed) hw_space_zero_committed(heap->space, handle.offset_bytes, size_bytes);
-    if (hw_heap_back(heap, handle, size_bytes) != 0) return NULL;
+    if (hw_heap_back_fused(heap, hw_heap_strategy(heap), handle, size_bytes) != 0) return NULL;
     char *address = heap->space->base + handle.offset_bytes;
     hw_address_table_insert(&self->table, (uint64_t)(uintptr_t)address, handle.number);
     return address;
@@ -129,7 +128,7 @@ void hw_array_heap_free(hw_array_heap *self, void *address) {
     uint64_t number;
     self->enter(self); /* the block being freed keeps the heap */
     hw_strategy_handle handle = handle_at(self, address, "free");
-    if (hw_heap_free_fused(self->heap, STRATEGY_OF(self), handle) != 0) die("free", address);
+    if (hw_heap_free_fused(self->heap, hw_heap_strategy(self->heap), handle) != 0) die("free", address);
     hw_address_table_remove(&self->table, (uint64_t)(uintptr_t)address, &number);
     self->blocks--;
     forget_if_idle(self);
@@ -141,5 +140,5 @@ bool hw_array_heap_resize(hw_array_heap *self, void *address, size_t size_bytes)
 }
 
 size_t hw_array_heap_size(const hw_array_heap *self, const void *address) {
-    return hw_fit_see(self->heap->fit, handle_at(self, address, "realloc").number).requested_bytes;
+    return hw_strategy_see(self->heap->control, handle_at(self, address, "realloc").number).requested_bytes;
 }

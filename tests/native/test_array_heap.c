@@ -65,7 +65,7 @@ static void check(void) {
         size_t blocks = 0;
         for (int j = 0; j < count; j++) blocks += hw_array_heap_of(live[j].address) == &heap->arrays;
         assert(hw_heap_check(&heap->heap, &where) == NULL);
-        assert(heap->arrays.blocks == blocks && heap->heap.fit->totals.blocks == blocks);
+        assert(heap->arrays.blocks == blocks && hw_strategy_totals_of(heap->heap.control).blocks == blocks);
         assert(heap->kept == (blocks != 0 || hw_array_heap_serving == &heap->arrays)); /* A1 */
         if (heap->kept) assert(heap->arrays.table.count == blocks && hw_address_table_check(&heap->arrays.table)); /* A2 */
     }

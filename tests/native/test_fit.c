@@ -28,7 +28,7 @@ static hw_fit *relocate(hw_fit *fit, uint32_t blocks) {
 
 /* The definition. Returns the offset in bytes, or UINT64_MAX for bottom. */
 static uint64_t expected(const hw_fit *fit, uint64_t size_bytes, uint64_t alignment) {
-    uint64_t granule = (uint64_t)1 << fit->granule_shift, rover = (uint64_t)fit->rover * granule;
+    uint64_t granule = (uint64_t)1 << fit->head.granule_shift, rover = (uint64_t)fit->rover * granule;
     uint64_t size = size_bytes ? (size_bytes + granule - 1) / granule * granule : granule;
     uint64_t chosen = UINT64_MAX, chosen_size = 0;
     bool chosen_after_rover = false;
@@ -39,9 +39,9 @@ static uint64_t expected(const hw_fit *fit, uint64_t size_bytes, uint64_t alignm
         uint64_t start = (hole.offset_bytes + alignment - 1) / alignment * alignment;
         if (hole.live || start + size > hole.offset_bytes + hole.size_bytes) continue;
         bool after_rover = hole.offset_bytes >= rover, better = chosen == UINT64_MAX;
-        if (fit->strategy == HW_BEST_FIT) better |= hole.size_bytes < chosen_size;
-        if (fit->strategy == HW_WORST_FIT) better |= hole.size_bytes > chosen_size;
-        if (fit->strategy == HW_NEXT_FIT) better |= after_rover && !chosen_after_rover;
+        if (fit->head.strategy == HW_BEST_FIT) better |= hole.size_bytes < chosen_size;
+        if (fit->head.strategy == HW_WORST_FIT) better |= hole.size_bytes > chosen_size;
+        if (fit->head.strategy == HW_NEXT_FIT) better |= after_rover && !chosen_after_rover;
         if (!better) continue;
         chosen = start, chosen_size = hole.size_bytes, chosen_after_rover = after_rover;
     }
@@ -95,7 +95,7 @@ static void random_program(enum hw_strategy strategy, uint64_t seed, uint32_t gr
     }
     while (count > 0) assert(hw_fit_free(fit, live[--count]) == HW_STRATEGY_OK);
     check(fit);
-    assert(fit->totals.holes == 1 && hw_fit_largest_hole(fit) == fit->capacity_bytes); /* everything coalesced */
+    assert(fit->totals.holes == 1 && hw_fit_largest_hole(fit) == fit->head.capacity_bytes); /* everything coalesced */
     free(fit);
 }
 

@@ -40,7 +40,7 @@ static void check(hw_heap *heap) {
 }
 
 static int allocate(hw_heap *heap, uint64_t size, uint64_t alignment, hw_strategy_handle *handle) {
-    return hw_heap_allocate_fused(heap, (enum hw_strategy)heap->fit->strategy, size, alignment, handle);
+    return hw_heap_allocate_fused(heap, hw_heap_strategy(heap), size, alignment, handle);
 }
 
 static void check_fill(hw_heap *heap, const held *block, uint64_t size) {

@@ -1,0 +1,83 @@
+#include "core/strategies.h"
+
+#include "core/strategies_fused.h"
+
+static enum hw_strategy strategy_of(const void *control) {
+    return (enum hw_strategy)((const hw_strategy_head *)control)->strategy;
+}
+
+size_t hw_strategy_control_bytes(enum hw_strategy strategy, uint32_t blocks) {
+    switch (hw_strategy_family(strategy)) {
+    default: return hw_fit_control_bytes(blocks);
+    }
+}
+
+enum hw_strategy_result hw_strategy_init(void *control, uint32_t blocks, enum hw_strategy strategy,
+                                         uint64_t capacity_bytes, uint32_t granule_bytes) {
+    switch (hw_strategy_family(strategy)) {
+    default: return hw_fit_init(control, blocks, strategy, capacity_bytes, granule_bytes);
+    }
+}
+
+size_t hw_strategy_grown_bytes(const void *control) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    default: {
+        uint32_t blocks = ((const hw_fit *)control)->blocks_capacity;
+        return blocks > UINT32_MAX / 4 ? 0 : hw_fit_control_bytes(2 * blocks);
+    }
+    }
+}
+
+void hw_strategy_grow(const void *control, void *larger) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    default: hw_fit_grow(control, larger, 2 * ((const hw_fit *)control)->blocks_capacity);
+    }
+}
+
+bool hw_strategy_is_live(const void *control, hw_strategy_handle handle) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    default: return hw_fit_is_live(control, handle);
+    }
+}
+
+enum hw_strategy_result hw_strategy_resize(void *control, hw_strategy_handle handle, uint64_t size_bytes) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    default: return hw_fit_resize(control, handle, size_bytes);
+    }
+}
+
+void hw_strategy_uncount(void *control, uint64_t requested_bytes, uint64_t allocated_bytes, uint64_t blocks) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    default: hw_strategy_totals_uncount(&((hw_fit *)control)->totals, requested_bytes, allocated_bytes, blocks);
+    }
+}
+
+uint64_t hw_strategy_largest_hole(const void *control) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    default: return hw_fit_largest_hole(control);
+    }
+}
+
+hw_strategy_totals hw_strategy_totals_of(const void *control) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    default: return ((const hw_fit *)control)->totals;
+    }
+}
+
+uint32_t hw_strategy_first(const void *control) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    default: return ((const hw_fit *)control)->first;
+    }
+}
+
+hw_strategy_seen hw_strategy_see(const void *control, uint32_t number) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    default: return hw_fit_see(control, number);
+    }
+}
+
+const char *hw_strategy_check(const void *control, uint64_t *where_offset_bytes) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    default: return hw_fit_check(control, where_offset_bytes);
+    }
+}
