@@ -145,6 +145,10 @@ static PyObject *get_exports(BlockObject *self, void *unused) { return PyLong_Fr
 static PyObject *get_heap(BlockObject *self, void *unused) {
     return Py_NewRef(self->heap ? (PyObject *)self->heap : Py_None);
 }
+static PyObject *get_allocated(BlockObject *self, void *unused) {
+    return PyLong_FromUnsignedLongLong(
+        self->heap ? hw_strategy_see(self->heap->heap.control, self->number).size_bytes : 0);
+}
 static PyObject *get_offset(BlockObject *self, void *unused) {
     if (hw_block_require_live(self) < 0) return NULL;
     return PyLong_FromSsize_t(self->address - self->heap->heap.space->base);
@@ -186,6 +190,7 @@ static PyMethodDef block_methods[] = {
 static PyGetSetDef block_getset[] = {
     {"address", (getter)get_address, NULL, "a: of the first byte.", NULL},
     {"size_bytes", (getter)get_size, NULL, "s: the bytes that were asked for.", NULL},
+    {"allocated_bytes", (getter)get_allocated, NULL, "Bytes of the space that it takes, rounded up; 0 once freed.", NULL},
     {"permissions", (getter)get_permissions, NULL, "p: those of the space; none once freed.", NULL},
     {"state", (getter)get_state, NULL, "t: allocated, exposed (a view is exported) or freed.", NULL},
     {"offset_bytes", (getter)get_offset, NULL, "From the start of the space.", NULL},

@@ -9,6 +9,7 @@ int hw_bind_sampler(PyObject *module);
 int hw_bind_space(PyObject *module);
 int hw_bind_block(PyObject *module);
 int hw_bind_heap(PyObject *module);
+int hw_bind_account(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_process,
@@ -19,6 +20,7 @@ static const bind_function BIND[] = {
     hw_bind_space,
     hw_bind_block,
     hw_bind_heap,
+    hw_bind_account,
     NULL,
 };
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from heapwright._native import (
         Block as Block,
     )
+    from heapwright.heaps.adaptor import (
+        Adaptor as Adaptor,
+    )
     from heapwright.heaps.builder import (
         HeapBuilder as HeapBuilder,
     )
@@ -30,6 +33,18 @@ if TYPE_CHECKING:
     )
     from heapwright.heaps.limiting import (
         Limiting as Limiting,
+    )
+    from heapwright.heaps.observing import (
+        Observing as Observing,
+    )
+    from heapwright.heaps.statistics import (
+        Statistics as Statistics,
+    )
+    from heapwright.heaps.tracking import (
+        Outstanding as Outstanding,
+    )
+    from heapwright.heaps.tracking import (
+        Tracking as Tracking,
     )
     from heapwright.model.block import (
         BlockSeen as BlockSeen,
@@ -95,7 +110,13 @@ if TYPE_CHECKING:
         Permissions as Permissions,
     )
     from heapwright.model.statistics import (
+        CountedStatistics as CountedStatistics,
+    )
+    from heapwright.model.statistics import (
         HeapStatistics as HeapStatistics,
+    )
+    from heapwright.model.statistics import (
+        LayeredStatistics as LayeredStatistics,
     )
     from heapwright.model.statistics import (
         PooledStatistics as PooledStatistics,
@@ -120,12 +141,14 @@ __version__ = "0.1.0"
 
 #: public name -> the module that defines it
 _HOME: dict[str, str] = {
+    "Adaptor": "heapwright.heaps.adaptor",
     "AnonymousSpace": "heapwright.spaces.anonymous",
     "BestFit": "heapwright.strategies.fits",
     "Block": "heapwright._native",
     "BlockFreed": "heapwright.model.errors",
     "BlockSeen": "heapwright.model.block",
     "CorruptedHeap": "heapwright.model.errors",
+    "CountedStatistics": "heapwright.model.statistics",
     "FirstFit": "heapwright.strategies.fits",
     "Heap": "heapwright.heaps.heap",
     "HeapBuilder": "heapwright.heaps.builder",
@@ -137,17 +160,22 @@ _HOME: dict[str, str] = {
     "InvalidFree": "heapwright.model.errors",
     "InvalidSize": "heapwright.model.errors",
     "InvalidTransition": "heapwright.model.errors",
+    "LayeredStatistics": "heapwright.model.statistics",
     "LimitExceeded": "heapwright.model.errors",
     "Limiting": "heapwright.heaps.limiting",
     "NextFit": "heapwright.strategies.fits",
+    "Observing": "heapwright.heaps.observing",
     "OutOfBounds": "heapwright.model.errors",
     "OutOfMemory": "heapwright.model.errors",
+    "Outstanding": "heapwright.heaps.tracking",
     "PermissionDenied": "heapwright.model.errors",
     "Permissions": "heapwright.model.space",
     "PooledStatistics": "heapwright.model.statistics",
     "SpaceInUse": "heapwright.model.errors",
     "State": "heapwright.model.lifecycle",
+    "Statistics": "heapwright.heaps.statistics",
     "SystemCallFailed": "heapwright.model.errors",
+    "Tracking": "heapwright.heaps.tracking",
     "UnsuitableResource": "heapwright.model.errors",
     "ViewExported": "heapwright.model.errors",
     "WorstFit": "heapwright.strategies.fits",
@@ -157,12 +185,14 @@ _HOME: dict[str, str] = {
 _ROOMS = frozenset({"adapters", "model"})
 
 __all__ = [
+    "Adaptor",
     "AnonymousSpace",
     "BestFit",
     "Block",
     "BlockFreed",
     "BlockSeen",
     "CorruptedHeap",
+    "CountedStatistics",
     "FirstFit",
     "Heap",
     "HeapBuilder",
@@ -174,17 +204,22 @@ __all__ = [
     "InvalidFree",
     "InvalidSize",
     "InvalidTransition",
+    "LayeredStatistics",
     "LimitExceeded",
     "Limiting",
     "NextFit",
+    "Observing",
     "OutOfBounds",
     "OutOfMemory",
+    "Outstanding",
     "PermissionDenied",
     "Permissions",
     "PooledStatistics",
     "SpaceInUse",
     "State",
+    "Statistics",
     "SystemCallFailed",
+    "Tracking",
     "UnsuitableResource",
     "ViewExported",
     "WorstFit",

@@ -1,6 +1,4 @@
-import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,15 +9,6 @@ import heapwright as hw
 @pytest.fixture
 def limited() -> hw.Limiting[hw.Block]:
     return hw.Limiting(hw.Heap[hw.BestFit](hw.AnonymousSpace("16MiB")), 10_000)
-
-
-@pytest.fixture
-def often() -> Iterator[None]:
-    """Let threads take turns every 20 us."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(2e-5)
-    yield
-    sys.setswitchinterval(interval)
 
 
 def test_the_limit_is_exact(limited: hw.Limiting[hw.Block]) -> None:

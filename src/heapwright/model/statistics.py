@@ -77,3 +77,59 @@ class PooledStatistics(ResourceStatistics):
     retained_bytes: int = 0
     peak_retained_bytes: int = 0
     spilled_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedStatistics:
+    """What went through one place, as it was counted there: each figure now (of live blocks), at most, and in all.
+
+    ``total_`` is the sum over all allocations; growth in place counts by its increase.
+
+    Examples
+    --------
+    >>> CountedStatistics(requested_bytes=96, allocated_bytes=128).internal_fragmentation
+    0.25
+    """
+
+    requested_bytes: int = 0
+    peak_requested_bytes: int = 0
+    total_requested_bytes: int = 0
+    allocated_bytes: int = 0
+    peak_allocated_bytes: int = 0
+    total_allocated_bytes: int = 0
+    block_count: int = 0
+    peak_block_count: int = 0
+    total_block_count: int = 0  #: allocations that succeeded
+    failed_count: int = 0  #: requests that could not be served for want of memory
+
+    @property
+    def internal_fragmentation(self) -> float:
+        """(allocated - requested) / allocated: what nobody asked for. 0 without blocks."""
+        return (self.allocated_bytes - self.requested_bytes) / self.allocated_bytes if self.allocated_bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayeredStatistics(CountedStatistics):
+    """What went through an adaptor, above the figures of all of the memory below it, whoever else uses that.
+
+    ``requested <= allocated <= committed <= reserved``. A peak of several memories together is not known from their
+    own peaks: then it is None.
+
+    Examples
+    --------
+    >>> LayeredStatistics(free_bytes=100, largest_free_bytes=75).external_fragmentation
+    0.25
+    """
+
+    committed_bytes: int = 0
+    peak_committed_bytes: int | None = None
+    total_committed_bytes: int = 0
+    reserved_bytes: int = 0
+    resident_bytes: int = 0
+    free_bytes: int = 0  #: in holes
+    largest_free_bytes: int = 0
+
+    @property
+    def external_fragmentation(self) -> float:
+        """1 - largest_free / total_free: what is free but not in one run. 0 if full."""
+        return 1 - self.largest_free_bytes / self.free_bytes if self.free_bytes else 0.0

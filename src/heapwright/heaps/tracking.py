@@ -1,0 +1,130 @@
+"""Tracking: an adaptor that knows every block that is out: how large, how old, and which line asked for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+from typing import NamedTuple
+
+from heapwright.heaps.adaptor import B
+from heapwright.heaps.observing import Observing
+from heapwright.model.protocols import Resource
+from heapwright.model.sizes import format_size
+
+#: Frames of files in here are not where a program allocates.
+_OURS = str(Path(__file__).parent.parent) + os.sep
+
+
+class Frame(NamedTuple):
+    """One line of a stack."""
+
+    filename: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.filename}:{self.line} in {self.function}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """A block that is out."""
+
+    address: int
+    size_bytes: int  #: requested
+    age_s: float  #: since it was allocated, or moved or changed by `reallocate`
+    thread: str  #: the name of the one that allocated it
+    stack: tuple[Frame, ...]  #: innermost first; heapwright's own frames are left out
+
+
+class _Note(NamedTuple):
+    address: int
+    since: float
+    thread: str
+    stack: tuple[tuple[CodeType, int], ...]  # names are looked up when somebody asks
+
+
+class Tracking(Observing[B, _Note]):
+    """A memory resource that can name every block that is out.
+
+    Parameters
+    ----------
+    upstream
+        Where the blocks come from; owned.
+    stack_depth
+        Frames to keep of each allocation, the innermost ones; 0 for none, 1 for the line that allocates.
+
+    Examples
+    --------
+    >>> import heapwright as hw
+    >>> tracked = hw.Tracking(hw.Heap(hw.AnonymousSpace("1MiB")))
+    >>> def load():
+    ...     return tracked.allocate("64KiB")
+    >>> kept = [load(), load()]
+    >>> print(tracked.report())
+    128 KiB in 2 blocks are out
+    128 KiB in 2 blocks, the oldest for 0.0 s
+        <doctest ...>:2 in load
+    >>> kept.clear()
+    >>> tracked.outstanding()
+    []
+    """
+
+    def __init__(self, upstream: Resource[B], *, stack_depth: int = 1) -> None:
+        if stack_depth < 0:
+            raise ValueError(f"stack_depth {stack_depth} is negative. Give the number of frames to keep; 0 for none")
+        super().__init__(upstream)
+        self._stack_depth = stack_depth
+
+    def outstanding(self) -> list[Outstanding]:
+        """Return every block that is out, the oldest first. O(n log n)."""
+        self._settle()
+        now = time.monotonic()
+        return [
+            Outstanding(note.address, size, now - note.since, note.thread, _frames(note.stack))
+            for size, note in sorted(self._notes.copy().values(), key=lambda noted: noted[1].since)
+        ]
+
+    def report(self) -> str:
+        """Return what is out in words: by stack, the most bytes first."""
+        blocks = self.outstanding()
+        by_stack: defaultdict[tuple[Frame, ...], list[Outstanding]] = defaultdict(list)
+        for block in blocks:
+            by_stack[block.stack].append(block)
+        lines = [f"{_amount(blocks)} are out"]
+        for stack, group in sorted(by_stack.items(), key=lambda item: -sum(block.size_bytes for block in item[1])):
+            lines.append(f"{_amount(group)}, the oldest for {group[0].age_s:.1f} s")
+            lines.extend(f"    {frame}" for frame in stack)
+        return "\n".join(lines)
+
+    def _born(self, block: B, size_bytes: int, alignment: int | None) -> _Note:
+        stack = _stack(self._stack_depth) if self._stack_depth else ()
+        return _Note(block.address, time.monotonic(), threading.current_thread().name, stack)
+
+
+def _stack(depth: int) -> tuple[tuple[CodeType, int], ...]:
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    stack = []
+    for _ in range(depth):
+        stack.append((frame.f_code, frame.f_lineno))
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return tuple(stack)
+
+
+def _frames(stack: tuple[tuple[CodeType, int], ...]) -> tuple[Frame, ...]:
+    return tuple(Frame(code.co_filename, line, code.co_qualname) for code, line in stack)
+
+
+def _amount(blocks: list[Outstanding]) -> str:
+    size = format_size(sum(block.size_bytes for block in blocks))
+    return f"{size} in {len(blocks)} block{'s' if len(blocks) != 1 else ''}"
