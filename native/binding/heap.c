@@ -375,10 +375,9 @@ static PyMethodDef heap_methods[] = {
      "Raises\n------\nViewExported, InvalidFree, OutOfMemory\n    As by deallocate and allocate; the block is as it was."},
     {"owns", (PyCFunction)heap_owns, METH_O,
      "owns($self, address, /)\n--\n\nSay whether an address lies in the heap's space. O(1)."},
-    {"trim", (PyCFunction)(void (*)(void))hw_heap_trim_method, METH_FASTCALL | METH_KEYWORDS,
-     "trim($self, /, keep_bytes=0)\n--\n\n"
-     "Give the memory under holes back to the operating system, whole pages at a time; return the bytes given back.\n\n"
-     "The first `keep_bytes` of it, by address, stay. Releases the GIL. O(blocks)."},
+    {"trim", (PyCFunction)(void (*)(void))hw_heap_trim_method, METH_VARARGS | METH_KEYWORDS, HW_HEAP_TRIM_DOC},
+    {"trim_step", (PyCFunction)(void (*)(void))hw_heap_trim_step_method, METH_VARARGS | METH_KEYWORDS,
+     HW_HEAP_TRIM_STEP_DOC},
     {"check", (PyCFunction)hw_heap_check_method, METH_NOARGS,
      "check($self, /)\n--\n\nWalk every invariant of the heap; raise CorruptedHeap with the evidence. O(n log n)."},
     {"counters", (PyCFunction)hw_heap_counters_method, METH_NOARGS,

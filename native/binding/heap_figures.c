@@ -1,20 +1,5 @@
-/* _native.Heap: the methods that look at, or give back, a whole heap. All but walk release the GIL: what they do grows with
- * the heap. */
+/* _native.Heap: the methods that look at a whole heap. All but walk release the GIL: what they do grows with the heap. */
 #include "binding/heap_types.h"
-
-PyObject *hw_heap_trim_method(HeapObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
-    uint64_t keep_bytes = 0;
-    Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
-    if (n + named > 1 || (named && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "keep_bytes") != 0))
-        return PyErr_SetString(PyExc_TypeError, "trim() takes keep_bytes only"), NULL;
-    if (n + named == 1 && hw_as_size(args[0], &keep_bytes) < 0) return NULL;
-    size_t returned_bytes;
-    PyThreadState *thread = hw_heap_begin_long(self);
-    int error = hw_heap_trim(&self->heap, keep_bytes, &returned_bytes);
-    hw_heap_end_long(self, thread);
-    if (error != 0) return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "giving pages back", "errno", error);
-    return PyLong_FromSize_t(returned_bytes);
-}
 
 PyObject *hw_heap_check_method(HeapObject *self, PyObject *unused) {
     uint64_t where;
@@ -33,6 +18,7 @@ PyObject *hw_heap_counters_method(HeapObject *self, PyObject *unused) {
     uint64_t largest = hw_strategy_largest_hole(self->heap.control);
     hw_strategy_totals t = hw_strategy_totals_of(self->heap.control);
     hw_space space = *self->heap.space;
+    size_t purged_bytes = self->heap.purge.total_bytes;
     hw_heap_end_long(self, thread);
     if (error != 0) return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "asking for resident pages", "errno", error);
     struct {
@@ -50,6 +36,7 @@ PyObject *hw_heap_counters_method(HeapObject *self, PyObject *unused) {
         {"total_requested_bytes", t.total_requested},
         {"total_allocated_bytes", t.total_allocated},
         {"total_committed_bytes", space.total_committed_bytes},
+        {"total_purged_bytes", purged_bytes},
         {"free_bytes", t.free},
         {"largest_free_bytes", largest},
         {"control_bytes", self->heap.control_bytes},

@@ -59,7 +59,10 @@ PyObject *hw_model_size(PyObject *object);
  * not fit. 0, or -1 with the error set. */
 int hw_as_size(PyObject *object, uint64_t *size_bytes);
 
-PyObject *hw_heap_trim_method(HeapObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
+/* binding/heap_purge.c */
+extern const char HW_HEAP_TRIM_DOC[], HW_HEAP_TRIM_STEP_DOC[];
+PyObject *hw_heap_trim_method(HeapObject *self, PyObject *args, PyObject *kwargs);
+PyObject *hw_heap_trim_step_method(HeapObject *self, PyObject *args, PyObject *kwargs);
 PyObject *hw_heap_check_method(HeapObject *self, PyObject *unused);
 PyObject *hw_heap_counters_method(HeapObject *self, PyObject *unused);
 PyObject *hw_heap_walk_method(HeapObject *self, PyObject *unused);

@@ -82,7 +82,7 @@ static PyGetSetDef space_getset[] = {
     {"address", (getter)get_address, NULL, "First address.", NULL},
     {"size_bytes", (getter)get_size, NULL, "Bytes reserved: whole pages.", NULL},
     {"alignment", (getter)get_alignment, NULL, "Bytes that the address is a multiple of, as promised.", NULL},
-    {"unit_bytes", (getter)get_unit, NULL, "Bytes that are committed and given back together: a page, or a huge page.", NULL},
+    {"unit_bytes", (getter)get_unit, NULL, "Bytes that are committed together: a page, or a huge page. Given back are pages.", NULL},
     {"huge_pages", (getter)get_huge, NULL, "Whether the kernel took the advice to use huge pages.", NULL},
     {"committed_bytes", (getter)get_committed, NULL, "Bytes asked of the operating system and not given back.", NULL},
     {"permissions", (getter)get_permissions, NULL, "What may be done with the bytes.", NULL},

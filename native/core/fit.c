@@ -24,7 +24,7 @@ enum hw_strategy_result hw_fit_init(void *control, uint32_t blocks, enum hw_stra
     if (capacity == 0 || capacity >= UINT32_MAX) return HW_STRATEGY_BAD_ARGUMENT;
     hw_fit *fit = control;
     *fit = (hw_fit){
-        .head = {capacity * granule_bytes, (uint32_t)__builtin_ctz(granule_bytes), strategy},
+        .head = {capacity * granule_bytes, (uint32_t)__builtin_ctz(granule_bytes), strategy, HW_STRATEGY_NONE},
         .capacity = (uint32_t)capacity,
         .blocks_capacity = blocks,
         .retired = HW_STRATEGY_NONE,
@@ -165,7 +165,7 @@ const char *hw_fit_check(const hw_fit *fit, uint64_t *where_offset_bytes) {
     const hw_fit_block *blocks = hw_fit_blocks(fit);
     uint64_t requested = 0, allocated = 0, live = 0, holes = 0, listed = 0, retired = 0, end = 0;
     uint32_t before = HW_STRATEGY_NONE;
-    bool after_hole = false;
+    bool after_hole = false, cursor_met = fit->head.cursor == HW_STRATEGY_NONE;
     *where_offset_bytes = 0;
     if (fit->blocks_used > fit->blocks_capacity) return "I5";
     const char *broken = hw_ordered_check(&fit->holes, hw_fit_nodes(fit));
@@ -178,6 +178,7 @@ const char *hw_fit_check(const hw_fit *fit, uint64_t *where_offset_bytes) {
         if (block->before != before || block->offset != end || block->size == 0) return "I1";
         end += block->size;
         if (end > fit->capacity) return "I1";
+        if (number == fit->head.cursor) cursor_met = true;
         if (block->slack_and_live & 1) {
             if (slack >= granule && !(slack == granule && block->size == 1)) return "I3";
             live++;
@@ -198,6 +199,7 @@ const char *hw_fit_check(const hw_fit *fit, uint64_t *where_offset_bytes) {
     *where_offset_bytes = fit->head.capacity_bytes;
     if (holes != fit->holes.count) return "I6";
     if (fit->rover > fit->capacity) return "I7";
+    if (!cursor_met) return "I8";
     for (uint32_t number = fit->retired; number != HW_STRATEGY_NONE; number = blocks[number].after)
         if (number >= fit->blocks_used || ++retired > fit->blocks_used) return "I5";
     if (retired != fit->retired_count || retired + listed != fit->blocks_used) return "I5";

@@ -30,6 +30,7 @@
  *   I5  every entry of the block array is in the list, or retired, or not yet used
  *   I6  the index holds exactly the holes, each under its key; and O1 .. O6 hold of it
  *   I7  the rover is in [0, capacity] and never strictly inside a hole
+ *   I8  the cursor is NONE or a block in the list: when its block is merged into the one before, it goes there
  */
 #ifndef HW_CORE_FIT_H
 #define HW_CORE_FIT_H

@@ -77,6 +77,7 @@ HW_FUSED uint32_t hw_fit_new_block(hw_fit *fit, hw_fit_block *blocks, hw_fit_blo
 /* Takes a block out of the list; a neighbour on the left takes its place in the sequence. */
 HW_FUSED void hw_fit_retire(hw_fit *fit, hw_fit_block *blocks, uint32_t number) {
     hw_fit_block *gone = &blocks[number];
+    if (fit->head.cursor == number) fit->head.cursor = gone->before; /* I8: merged to the left, or eaten from there */
     if (gone->before != HW_STRATEGY_NONE) blocks[gone->before].after = gone->after;
     if (gone->after != HW_STRATEGY_NONE) blocks[gone->after].before = gone->before;
     *gone = (hw_fit_block){.before = HW_STRATEGY_NONE, .after = fit->retired};

@@ -25,6 +25,8 @@ typedef struct { /* what every control region starts with, so that it says itsel
     uint64_t capacity_bytes; /* whole granules */
     uint32_t granule_shift;
     uint32_t strategy; /* enum hw_strategy */
+    uint32_t cursor;   /* where an interrupted walk goes on, or HW_STRATEGY_NONE. Whoever takes a block out of the walk while
+                          the cursor is there moves it to the block before, which has taken that place */
 } hw_strategy_head;
 
 #define HW_STRATEGY_NONE UINT32_MAX

@@ -84,30 +84,27 @@ int hw_heap_resize(hw_heap *heap, hw_strategy_handle handle, uint64_t size_bytes
 }
 
 int hw_heap_trim(hw_heap *heap, size_t keep_bytes, size_t *returned_bytes) {
+    size_t returned;
     *returned_bytes = 0;
-    for (uint32_t number = hw_strategy_first(heap->control); number != HW_STRATEGY_NONE;) {
-        hw_strategy_seen seen = hw_strategy_see(heap->control, number);
-        number = seen.next;
-        if (seen.live) continue;
-        size_t committed = hw_space_committed_in(heap->space, seen.offset_bytes, seen.size_bytes);
-        int error = hw_space_decommit(heap->space, seen.offset_bytes, seen.size_bytes, keep_bytes, returned_bytes);
-        if (error != 0) return error;
-        keep_bytes -= keep_bytes < committed ? keep_bytes : committed;
-    }
-    return 0;
+    int error = heap->purge.under_way ? hw_purge_slice(heap, INT64_MAX, returned_bytes) : 0;
+    if (error != 0) return error;
+    hw_purge_begin(heap, keep_bytes, heap->space->page_bytes);
+    error = hw_purge_slice(heap, INT64_MAX, &returned);
+    *returned_bytes += returned;
+    return error;
 }
 
 const char *hw_heap_check(const hw_heap *heap, uint64_t *where_offset_bytes) {
     const char *broken = hw_strategy_check(heap->control, where_offset_bytes);
     if (broken != NULL) return broken;
-    size_t unit = heap->space->unit_bytes;
+    size_t page = heap->space->page_bytes;
     for (uint32_t number = hw_strategy_first(heap->control); number != HW_STRATEGY_NONE;) {
         hw_strategy_seen seen = hw_strategy_see(heap->control, number);
         number = seen.next;
-        size_t from = seen.offset_bytes / unit * unit;
-        size_t units = (seen.offset_bytes + seen.size_bytes - from + unit - 1) / unit * unit;
+        size_t from = seen.offset_bytes / page * page;
+        size_t pages = (seen.offset_bytes + seen.size_bytes - from + page - 1) / page * page;
         *where_offset_bytes = seen.offset_bytes;
-        if (seen.live && hw_space_committed_in(heap->space, from, units) != units) return "H1";
+        if (seen.live && hw_space_committed_in(heap->space, from, pages) != pages) return "H1";
     }
     hw_strategy_totals t = hw_strategy_totals_of(heap->control);
     bool ordered = t.requested <= t.allocated && t.allocated <= heap->space->committed_bytes &&

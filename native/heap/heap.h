@@ -2,7 +2,7 @@
  * The control region has a mapping of its own, away from the blocks, so that no stray write through a block reaches it.
  *
  * Invariants, beyond those of the strategy and heap/space:
- *   H1  every live block lies in committed units
+ *   H1  every live block lies in committed pages
  *   H2  requested <= allocated <= committed <= reserved
  *
  * Not thread-safe: the caller holds a lock (the binding: the GIL). */
@@ -10,13 +10,15 @@
 #define HW_HEAP_HEAP_H
 
 #include "core/strategies_fused.h"
+#include "heap/purge.h"
 #include "heap/space.h"
 
-typedef struct {
+typedef struct hw_heap {
     hw_space *space;
     void *control; /* of the strategy; starts with a hw_strategy_head */
     size_t control_bytes;
     uint64_t failed_blocks; /* requests answered with bottom or an errno */
+    hw_purge purge;
 } hw_heap;
 
 /* Results are 0, an errno value (> 0: the operating system gave no memory), or one of these. */
@@ -36,8 +38,8 @@ void hw_heap_take_back(hw_heap *heap, hw_strategy_handle handle);
  * nothing has changed. */
 int hw_heap_resize(hw_heap *heap, hw_strategy_handle handle, uint64_t size_bytes);
 
-/* Gives back the memory under holes, in whole units, except the first `keep_bytes` of it by address. 0, or the first
- * errno; *returned_bytes is what was given back in either case. */
+/* Gives back the memory under holes, in whole pages, except the first `keep_bytes` of it by address; a round of purge.h that
+ * is under way is ended first. 0, or the first errno; *returned_bytes is what was given back in either case. */
 int hw_heap_trim(hw_heap *heap, size_t keep_bytes, size_t *returned_bytes);
 
 /* NULL or the first broken invariant: those of the strategy, then H1 and H2. */

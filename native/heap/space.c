@@ -8,14 +8,16 @@
 enum { COMMIT_STEP_BYTES = 256 << 10 };
 
 typedef struct {
-    size_t first, end; /* units */
+    size_t first, end; /* pages */
 } run;
 
 static size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
-static bool is_set(const hw_space *space, size_t unit) { return space->committed[unit / 64] >> (unit % 64) & 1; }
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-/* The first run of committed (or, if !set, not committed) units in [from, end); empty if there is none. */
+static bool is_set(const hw_space *space, size_t page) { return space->committed[page / 64] >> (page % 64) & 1; }
+
+/* The first run of committed (or, if !set, not committed) pages in [from, end); empty if there is none. */
 static run next_run(const hw_space *space, size_t from, size_t end, bool set) {
     uint64_t skip = set ? 0 : UINT64_MAX; /* a word in which nothing of the kind begins */
     while (from < end && is_set(space, from) != set)
@@ -27,36 +29,35 @@ static run next_run(const hw_space *space, size_t from, size_t end, bool set) {
     return found;
 }
 
-static void mark(hw_space *space, run units, bool set) {
-    for (size_t unit = units.first; unit < units.end;) {
-        size_t n = units.end - unit < 64 - unit % 64 ? units.end - unit : 64 - unit % 64;
-        uint64_t mask = (n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1) << unit % 64;
-        uint64_t *word = &space->committed[unit / 64];
+static void mark(hw_space *space, run pages, bool set) {
+    for (size_t page = pages.first; page < pages.end;) {
+        size_t n = least(pages.end - page, 64 - page % 64);
+        uint64_t mask = (n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1) << page % 64;
+        uint64_t *word = &space->committed[page / 64];
         *word = set ? *word | mask : *word & ~mask;
-        unit += n;
+        page += n;
     }
 }
 
-/* The units wholly inside a range of bytes. */
-static run inside(const hw_space *space, size_t offset, size_t size_bytes) {
-    run units = {(offset + space->unit_bytes - 1) / space->unit_bytes, (offset + size_bytes) / space->unit_bytes};
-    if (units.end < units.first) units.end = units.first;
-    return units;
+static char *address(const hw_space *space, size_t page) { return space->base + page * space->page_bytes; }
+
+static size_t bytes(const hw_space *space, run pages) { return (pages.end - pages.first) * space->page_bytes; }
+
+/* The page after the last that can be committed in a range that ends here (S4). */
+static size_t searched_to(const hw_space *space, size_t end_bytes) {
+    return least(end_bytes, space->reach_bytes) / space->page_bytes;
 }
 
-static char *address(const hw_space *space, size_t unit) { return space->base + unit * space->unit_bytes; }
-
-static size_t bytes(const hw_space *space, run units) { return (units.end - units.first) * space->unit_bytes; }
-
 static size_t bitmap_bytes(const hw_space *space) {
-    return round_up(round_up(space->size_bytes / space->unit_bytes, 64) / 8, hw_pages_size());
+    return round_up(round_up(space->size_bytes / space->page_bytes, 64) / 8, space->page_bytes);
 }
 
 int hw_space_open(hw_space *space, size_t size_bytes, size_t alignment, bool huge, int permissions) {
-    size_t unit = huge ? HW_HUGE_PAGE_BYTES : hw_pages_size();
+    size_t page = hw_pages_size(), unit = huge ? HW_HUGE_PAGE_BYTES : page;
     void *base, *committed;
     if (size_bytes > SIZE_MAX / 2) size_bytes = SIZE_MAX / 2; /* more than any address space: reserve says ENOMEM */
-    *space = (hw_space){.size_bytes = round_up(size_bytes, unit), .unit_bytes = unit, .permissions = permissions};
+    *space = (hw_space){
+        .size_bytes = round_up(size_bytes, unit), .page_bytes = page, .unit_bytes = unit, .permissions = permissions};
     space->alignment = alignment < unit ? unit : alignment;
     int error = hw_pages_reserve(space->size_bytes, space->alignment, &base);
     if (error != 0) return error;
@@ -84,70 +85,76 @@ void hw_space_close(hw_space *space) {
 
 int hw_space_commit(hw_space *space, size_t offset, size_t size_bytes) {
     assert(offset + size_bytes <= space->size_bytes);
-    size_t last = (offset + size_bytes + space->unit_bytes - 1) / space->unit_bytes;
-    run missing = next_run(space, offset / space->unit_bytes, last, false);
+    size_t page = space->page_bytes, unit = space->unit_bytes, last = round_up(offset + size_bytes, unit);
+    run missing = next_run(space, offset / page, (offset + size_bytes + page - 1) / page, false);
     if (missing.first == missing.end) return 0;
-    size_t stepped = round_up(last * space->unit_bytes, COMMIT_STEP_BYTES);
-    missing.end = (stepped < space->size_bytes ? stepped : space->size_bytes) / space->unit_bytes;
+    missing.first = missing.first * page / unit * unit / page;
+    missing.end = least(round_up(last, COMMIT_STEP_BYTES), space->size_bytes) / page;
     int error = hw_pages_protect(address(space, missing.first), bytes(space, missing), space->permissions);
     if (error != 0) return error;
-    size_t fresh = bytes(space, missing) - hw_space_committed_in(space, missing.first * space->unit_bytes, bytes(space, missing));
+    size_t fresh = bytes(space, missing) - hw_space_committed_in(space, missing.first * page, bytes(space, missing));
     mark(space, missing, true);
     space->committed_bytes += fresh;
     space->total_committed_bytes += fresh;
     if (space->committed_bytes > space->peak_committed_bytes) space->peak_committed_bytes = space->committed_bytes;
-    size_t units = space->size_bytes / space->unit_bytes, prefix = space->prefix_bytes / space->unit_bytes;
-    if (missing.first <= prefix) space->prefix_bytes = next_run(space, prefix, units, false).first * space->unit_bytes;
+    if (missing.end * page > space->reach_bytes) space->reach_bytes = missing.end * page;
+    size_t prefix = space->prefix_bytes / page;
+    if (missing.first <= prefix) space->prefix_bytes = next_run(space, prefix, space->size_bytes / page, false).first * page;
     return 0;
 }
 
+hw_space_run hw_space_next_committed(const hw_space *space, size_t from, size_t end) {
+    run found = next_run(space, from / space->page_bytes, searched_to(space, end), true);
+    return (hw_space_run){found.first * space->page_bytes, found.first < found.end ? bytes(space, found) : 0};
+}
+
 size_t hw_space_committed_in(const hw_space *space, size_t offset, size_t size_bytes) {
-    size_t total = 0;
-    run range = inside(space, offset, size_bytes);
-    for (run r = next_run(space, range.first, range.end, true); r.first < r.end; r = next_run(space, r.end, range.end, true))
-        total += bytes(space, r);
+    size_t total = 0, end = offset + size_bytes;
+    hw_space_run r = hw_space_next_committed(space, round_up(offset, space->page_bytes), end);
+    for (; r.size_bytes != 0; r = hw_space_next_committed(space, r.offset_bytes + r.size_bytes, end)) total += r.size_bytes;
     return total;
 }
 
 void hw_space_zero_committed(hw_space *space, size_t offset, size_t size_bytes) {
-    size_t unit = space->unit_bytes, limit = offset + size_bytes, end = (limit + unit - 1) / unit;
-    for (run r = next_run(space, offset / unit, end, true); r.first < r.end; r = next_run(space, r.end, end, true)) {
-        size_t from = r.first * unit < offset ? offset : r.first * unit;
-        size_t to = r.end * unit > limit ? limit : r.end * unit;
-        memset(space->base + from, 0, to - from);
+    size_t page = space->page_bytes, limit = offset + size_bytes, end = searched_to(space, round_up(limit, page));
+    for (run r = next_run(space, offset / page, end, true); r.first < r.end; r = next_run(space, r.end, end, true)) {
+        size_t from = r.first * page < offset ? offset : r.first * page;
+        memset(space->base + from, 0, least(r.end * page, limit) - from);
     }
 }
 
-int hw_space_decommit(hw_space *space, size_t offset, size_t size_bytes, size_t keep_bytes, size_t *returned_bytes) {
-    run range = inside(space, offset, size_bytes);
-    for (run r = next_run(space, range.first, range.end, true); r.first < r.end; r = next_run(space, r.end, range.end, true)) {
-        size_t kept = keep_bytes < bytes(space, r) ? round_up(keep_bytes, space->unit_bytes) : bytes(space, r);
-        keep_bytes -= keep_bytes < kept ? keep_bytes : kept;
-        run gone = {r.first + kept / space->unit_bytes, r.end};
-        if (gone.first == gone.end) continue;
-        int error = hw_pages_decommit(address(space, gone.first), bytes(space, gone));
-        if (error != 0) return error;
-        mark(space, gone, false);
-        space->committed_bytes -= bytes(space, gone);
-        *returned_bytes += bytes(space, gone);
-        if (gone.first * space->unit_bytes < space->prefix_bytes) space->prefix_bytes = gone.first * space->unit_bytes;
+int hw_space_decommit(hw_space *space, const hw_space_run *runs, size_t count, size_t *returned_bytes) {
+    hw_pages_range ranges[HW_PAGES_RANGES_MAX];
+    *returned_bytes = 0;
+    if (count == 0) return 0;
+    assert(count <= HW_PAGES_RANGES_MAX);
+    for (size_t i = 0; i < count; i++)
+        ranges[i] = (hw_pages_range){space->base + runs[i].offset_bytes, runs[i].size_bytes};
+    int error = hw_pages_decommit_many(ranges, count, returned_bytes);
+    size_t left = *returned_bytes;
+    for (size_t i = 0; i < count && left > 0; i++) {
+        size_t first = runs[i].offset_bytes, gone = least(left, runs[i].size_bytes);
+        mark(space, (run){first / space->page_bytes, (first + gone) / space->page_bytes}, false);
+        if (first < space->prefix_bytes) space->prefix_bytes = first;
+        left -= gone;
     }
-    return 0;
+    space->committed_bytes -= *returned_bytes;
+    return error;
 }
 
 static int protect_runs(hw_space *space, int permissions, size_t *reached) {
-    size_t units = space->size_bytes / space->unit_bytes, end = *reached;
+    size_t end = *reached;
     for (run r = next_run(space, 0, end, true); r.first < r.end; r = next_run(space, r.end, end, true)) {
         int error = hw_pages_protect(address(space, r.first), bytes(space, r), permissions);
         *reached = r.first;
         if (error != 0) return error;
     }
-    *reached = units;
+    *reached = end;
     return 0;
 }
 
 int hw_space_protect(hw_space *space, int permissions) {
-    size_t reached = space->size_bytes / space->unit_bytes;
+    size_t reached = searched_to(space, space->size_bytes);
     int error = protect_runs(space, permissions, &reached);
     if (error == 0) space->permissions = permissions;
     else protect_runs(space, space->permissions, &reached);
@@ -155,9 +162,9 @@ int hw_space_protect(hw_space *space, int permissions) {
 }
 
 int hw_space_resident(const hw_space *space, size_t *resident_bytes) {
-    size_t units = space->size_bytes / space->unit_bytes;
+    size_t end = searched_to(space, space->size_bytes);
     *resident_bytes = 0;
-    for (run r = next_run(space, 0, units, true); r.first < r.end; r = next_run(space, r.end, units, true)) {
+    for (run r = next_run(space, 0, end, true); r.first < r.end; r = next_run(space, r.end, end, true)) {
         size_t here;
         int error = hw_pages_resident(address(space, r.first), bytes(space, r), &here);
         if (error != 0) return error;

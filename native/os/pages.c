@@ -2,9 +2,20 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440 /* the same on every architecture */
+#endif
+enum { SELF = -10001 }; /* PIDFD_SELF_THREAD_GROUP: no descriptor that a program could close or a child inherit */
+
+_Static_assert(sizeof(hw_pages_range) == sizeof(struct iovec) && offsetof(hw_pages_range, size_bytes) ==
+                   offsetof(struct iovec, iov_len), "ranges are passed to the kernel as they are");
 
 static atomic_long calls_before_failure; /* 0: injection is off */
 
@@ -62,6 +73,40 @@ int hw_pages_commit(void *base, size_t size_bytes) {
 }
 
 int hw_pages_decommit(void *base, size_t size_bytes) { return advise(base, size_bytes, MADV_DONTNEED); }
+
+/* Whether the kernel takes many ranges at once; what it said the first time holds. */
+static bool decommit_at_once(const hw_pages_range *ranges, size_t count, size_t *returned_bytes) {
+    static atomic_bool refused;
+    if (count < 2 || atomic_load_explicit(&refused, memory_order_relaxed)) return false;
+    long done = syscall(SYS_process_madvise, SELF, ranges, count, MADV_DONTNEED, 0);
+    if (done >= 0) {
+        *returned_bytes = (size_t)done;
+        return true;
+    }
+    /* ENOSYS, EBADF, EINVAL, EPERM: an older kernel, or a filter. Anything else is about these ranges: one by one tells. */
+    if (errno == ENOSYS || errno == EBADF || errno == EINVAL || errno == EPERM)
+        atomic_store_explicit(&refused, true, memory_order_relaxed);
+    return false;
+}
+
+int hw_pages_decommit_many(const hw_pages_range *ranges, size_t count, size_t *returned_bytes) {
+    *returned_bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!is_range(ranges[i].base, ranges[i].size_bytes)) return EINVAL;
+    if (count > HW_PAGES_RANGES_MAX) return EINVAL;
+    if (hw_pages_injected()) return ENOMEM;
+    decommit_at_once(ranges, count, returned_bytes);
+    size_t end = 0; /* of the ranges so far: what the kernel left out, by itself */
+    for (size_t i = 0; i < count; i++) {
+        end += ranges[i].size_bytes;
+        if (end <= *returned_bytes) continue;
+        size_t rest = end - *returned_bytes;
+        int error = advise((char *)ranges[i].base + (ranges[i].size_bytes - rest), rest, MADV_DONTNEED);
+        if (error != 0) return error;
+        *returned_bytes = end;
+    }
+    return 0;
+}
 
 int hw_pages_protect(void *base, size_t size_bytes, int access) {
     if (!is_range(base, size_bytes)) return EINVAL;

@@ -79,10 +79,16 @@ static bool random_program(enum hw_strategy strategy, uint64_t seed, bool huge, 
                 block->size_bytes = size;
                 memset(bytes_of(&heap, block), block->fill, size);
             }
-        } else if (act < 96) {
+        } else if (act < 92) {
             size_t before = space.committed_bytes;
             hw_heap_trim(&heap, random_below(2) ? random_below(1 << 20) : 0, &returned);
             assert(space.committed_bytes + returned == before);
+        } else if (act < 96) { /* a slice of a round that other steps go between */
+            size_t before = space.committed_bytes;
+            size_t grain = random_below(2) ? space.page_bytes : space.unit_bytes;
+            hw_purge_begin(&heap, random_below(2) ? random_below(1 << 20) : 0, grain);
+            int result = hw_purge_slice(&heap, 0, &returned);
+            assert(space.committed_bytes + returned == before && heap.purge.under_way == (result == HW_PURGE_MORE));
         } else if (hw_space_protect(&space, HW_PAGES_READ) == 0) {
             while (hw_space_protect(&space, HW_PAGES_READ | HW_PAGES_WRITE) != 0) continue;
         }
@@ -101,6 +107,87 @@ static bool random_program(enum hw_strategy strategy, uint64_t seed, bool huge, 
     hw_heap_close(&heap);
     hw_space_close(&space);
     return reached;
+}
+
+enum { SPREAD = 4000, SPREAD_BYTES = 20000 };
+
+/* Blocks of five pages, of which every other one is freed; then a round in slices of one step each. */
+static void spread(hw_heap *heap, hw_space *space, hw_strategy_handle *handles) {
+    assert(hw_space_open(space, 256 << 20, 1, false, HW_PAGES_READ | HW_PAGES_WRITE) == 0);
+    assert(hw_heap_open(heap, space, HW_FIRST_FIT) == 0);
+    for (int i = 0; i < SPREAD; i++) {
+        assert(allocate(heap, SPREAD_BYTES, 1, &handles[i]) == 0);
+        memset(space->base + handles[i].offset_bytes, i % 251, SPREAD_BYTES);
+    }
+    for (int i = 0; i < SPREAD; i += 2) assert(hw_heap_free_fused(heap, HW_FIRST_FIT, handles[i]) == 0);
+}
+
+static void check_spread(hw_space *space, const hw_strategy_handle *handles, int from) {
+    for (int i = from; i < SPREAD; i += 2)
+        for (int at = 0; at < SPREAD_BYTES; at += SPREAD_BYTES - 1)
+            assert((unsigned char)space->base[handles[i].offset_bytes + at] == i % 251);
+}
+
+/* In slices it gives back what one trim gives back; a hole that grows round the place where the round stands changes nothing
+ * about what the round has done, and nothing that a live block has. */
+static void slices(void) {
+    static hw_strategy_handle handles[SPREAD];
+    hw_space space;
+    hw_heap heap;
+    size_t at_once, returned, total = 0;
+    int result, steps = 0;
+    spread(&heap, &space, handles);
+    assert(hw_heap_trim(&heap, 0, &at_once) == 0 && at_once > (size_t)SPREAD / 2 * 3 * space.page_bytes);
+    check_spread(&space, handles, 1);
+    hw_heap_close(&heap);
+    hw_space_close(&space);
+
+    spread(&heap, &space, handles);
+    hw_purge_begin(&heap, 0, space.page_bytes);
+    while ((result = hw_purge_slice(&heap, 0, &returned)) == HW_PURGE_MORE) {
+        total += returned, steps++;
+        hw_strategy_seen here = hw_strategy_see(heap.control, hw_heap_head(&heap)->cursor);
+        check_spread(&space, handles, 1);
+        if (steps % 3) continue; /* else: the block at which it stands, and the one before, become one with the hole before */
+        for (int i = 1; i < SPREAD; i += 2) {
+            uint64_t offset = handles[i].offset_bytes;
+            if (offset + 2 * SPREAD_BYTES < here.offset_bytes || offset > here.offset_bytes) continue;
+            hw_heap_free_fused(&heap, HW_FIRST_FIT, handles[i]);
+            assert(allocate(&heap, SPREAD_BYTES, 1, &handles[i]) == 0); /* first fit: far before, in a hole given back */
+            memset(space.base + handles[i].offset_bytes, i % 251, SPREAD_BYTES);
+        }
+        check(&heap);
+    }
+    assert(result == 0 && steps > 20 && steps < SPREAD / 2 && total + returned <= at_once + (1 << 20));
+    check_spread(&space, handles, 1);
+    assert(heap.purge.total_bytes == total + returned);
+    assert(hw_heap_trim(&heap, 0, &returned) == 0 && hw_heap_trim(&heap, 0, &returned) == 0 && returned == 0);
+    check_spread(&space, handles, 1);
+    hw_heap_close(&heap);
+    hw_space_close(&space);
+}
+
+/* A hole gives back its part of a huge page that a live block lies in, too; on request it does not. */
+static void parts_of_huge_pages(void) {
+    hw_space space;
+    hw_heap heap;
+    hw_strategy_handle first, hole, last;
+    size_t returned;
+    assert(hw_space_open(&space, 4 << 20, 1, true, HW_PAGES_READ | HW_PAGES_WRITE) == 0);
+    assert(hw_heap_open(&heap, &space, HW_FIRST_FIT) == 0);
+    assert(allocate(&heap, 4096, 1, &first) == 0 && allocate(&heap, 1 << 20, 1, &hole) == 0 && allocate(&heap, 3 << 19, 1, &last) == 0);
+    memset(space.base, 7, 4096 + (1 << 20) + (3 << 19));
+    assert(space.committed_bytes == 4 << 20 && hw_heap_free_fused(&heap, HW_FIRST_FIT, hole) == 0);
+    hw_purge_begin(&heap, 0, space.unit_bytes);
+    assert(hw_purge_slice(&heap, INT64_MAX, &returned) == 0 && returned == 0);
+    assert(hw_heap_trim(&heap, 4096, &returned) == 0);
+    assert(returned == (1 << 20) - 4096 + (4 << 20) - 4096 - (1 << 20) - (3 << 19));
+    assert(space.base[4095] == 7 && space.base[4096 + (1 << 20)] == 7 && space.base[4096 + 4096] == 0);
+    check(&heap);
+    assert(allocate(&heap, 1 << 20, 1, &hole) == 0 && space.committed_bytes == 4096 + (1 << 20) + (3 << 19));
+    check(&heap);
+    hw_heap_close(&heap);
+    hw_space_close(&space);
 }
 
 static void bad_alignment(void) {
@@ -124,6 +211,8 @@ int main(void) {
     time_t end = time(NULL) + (fuzz ? atoi(fuzz) : 0);
     uint64_t seed = 1;
     bad_alignment();
+    slices();
+    parts_of_huge_pages();
     for (long n = 1; random_program(n % 4, 7, n % 3 == 0, 200, n); n++) continue;
     do {
         for (int strategy = HW_FIRST_FIT; strategy <= HW_NEXT_FIT; strategy++, seed++)

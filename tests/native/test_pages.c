@@ -33,6 +33,32 @@ static void life_of_a_range(size_t alignment) {
     assert(hw_pages_release(base, size_bytes) == 0);
 }
 
+/* Many ranges at once, and one by one where the second of two calls is made to fail. */
+static void many_ranges(void) {
+    size_t page = hw_pages_size(), returned;
+    void *base = NULL;
+    hw_pages_range ranges[100];
+    assert(hw_pages_reserve(400 * page, page, &base) == 0 && hw_pages_commit(base, 400 * page) == 0);
+    for (size_t count = 0; count <= 100; count += 25) {
+        size_t expected = 0;
+        memset(base, 1, 400 * page);
+        for (size_t i = 0; i < count; i++) { /* of one to three pages */
+            ranges[i] = (hw_pages_range){(char *)base + (4 * i + 1) * page, (1 + i % 3) * page};
+            expected += ranges[i].size_bytes;
+        }
+        hw_pages_fail_nth(1);
+        assert(hw_pages_decommit_many(ranges, count, &returned) == ENOMEM && returned == 0);
+        assert(resident(base, 400 * page) == 400 * page);
+        assert(hw_pages_decommit_many(ranges, count, &returned) == 0 && returned == expected);
+        assert(resident(base, 400 * page) == 400 * page - expected);
+        for (size_t at = 0; at < 400; at++)
+            assert(((char *)base)[at * page] == !(at / 4 < count && at % 4 != 0 && at % 4 <= 1 + at / 4 % 3));
+    }
+    ranges[3].size_bytes = 1;
+    assert(hw_pages_decommit_many(ranges, 5, &returned) == EINVAL && returned == 0);
+    assert(hw_pages_release(base, 400 * page) == 0);
+}
+
 static void bad_ranges(void) {
     void *base = NULL;
     size_t page = hw_pages_size();
@@ -66,6 +92,7 @@ static void every_call_can_fail(void) {
 int main(void) {
     for (size_t alignment = hw_pages_size(); alignment <= 2 * HW_HUGE_PAGE_BYTES; alignment *= 2)
         life_of_a_range(alignment);
+    many_ranges();
     bad_ranges();
     every_call_can_fail();
     puts("pages: ok");

@@ -55,6 +55,7 @@ class HeapStatistics(ResourceStatistics):
     total_requested_bytes: int = 0
     total_allocated_bytes: int = 0
     total_committed_bytes: int = 0
+    total_purged_bytes: int = 0  #: given back to the operating system
     control_bytes: int = 0  #: the heap's own book-keeping, outside the space
     free_count: int = 0  #: holes
     peak_block_count: int = 0

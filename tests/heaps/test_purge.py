@@ -1,0 +1,165 @@
+"""Giving memory back: by the page, in slices between which the heap is used."""
+
+import os
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+import heapwright as hw
+from heapwright import _native
+
+PAGE = os.sysconf("SC_PAGESIZE")
+STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit]
+
+
+@pytest.fixture
+def no_injection() -> Iterator[None]:
+    yield
+    _native.pages_fail_nth(0)
+
+
+def touched(heap: hw.Heap[hw.BestFit], size_bytes: int) -> hw.Block:
+    block = heap.allocate(size_bytes)
+    with block.view() as view:
+        view[::PAGE] = b"\1" * len(range(0, size_bytes, PAGE))
+        view[-1:] = b"\1"
+    return block
+
+
+def scattered(heap: hw.Heap[hw.BestFit], blocks: int, keep_each: int = 10) -> list[hw.Block]:
+    """Fill a heap with blocks of 16 B to 64 KiB, as many small as large, and keep every tenth."""
+    choose = random.Random(7)
+    made = [touched(heap, int(2 ** choose.uniform(4, 16))) for _ in range(blocks)]
+    return made[::keep_each]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_is_left_is_the_pages_that_live_blocks_touch(strategy: type[hw.BestFit]) -> None:
+    heap = hw.Heap[strategy](hw.AnonymousSpace("1GiB"))
+    kept = scattered(heap, 10_000)
+    live_pages: set[int] = set()
+    for block in kept:
+        live_pages.update(range(block.offset_bytes // PAGE, (block.offset_bytes + block.size_bytes - 1) // PAGE + 1))
+    before = heap.statistics()
+    returned = heap.trim()
+    now = heap.statistics()
+    assert before.resident_bytes > 6 * now.resident_bytes
+    assert now.resident_bytes == now.committed_bytes == len(live_pages) * PAGE
+    assert now.total_purged_bytes == returned == before.committed_bytes - now.committed_bytes
+    assert all(block.view()[0] == block.view()[-1] == 1 for block in kept)
+    heap.check()
+
+
+def test_in_steps_it_gives_back_what_one_trim_gives_back() -> None:
+    left = []
+    for in_steps in (False, True):
+        heap = hw.Heap[hw.BestFit](hw.AnonymousSpace("1GiB"))
+        kept = scattered(heap, 5_000)
+        steps = 0
+        if in_steps:
+            while heap.trim_step(budget_us=0):
+                steps += 1
+            assert steps > 10
+        else:
+            heap.trim()
+        left.append(heap.statistics().committed_bytes)
+        assert heap.trim() == 0
+        del kept
+    assert left[0] == left[1]
+
+
+def test_between_steps_the_heap_is_used() -> None:
+    heap = hw.Heap[hw.BestFit](hw.AnonymousSpace("1GiB"))
+    kept = scattered(heap, 5_000)
+    choose = random.Random(3)
+    while heap.trim_step(budget_us=0):
+        for _ in range(20):
+            kept[choose.randrange(len(kept))] = touched(heap, int(2 ** choose.uniform(4, 16)))
+        heap.check()
+    assert all(block.view()[0] == block.view()[-1] == 1 for block in kept)
+    kept.clear()
+    heap.trim()
+    assert heap.statistics().committed_bytes == 0
+
+
+def test_steps_keep_what_they_were_told_to_when_they_began() -> None:
+    heap = hw.Heap[hw.BestFit](hw.AnonymousSpace("1GiB"))
+    touched(heap, 64 << 20)  # dropped at once
+    assert heap.trim_step(0, keep_bytes="16MiB")
+    while heap.trim_step(0):
+        pass
+    assert heap.statistics().resident_bytes == 16 << 20
+    assert heap.trim_step(0)  # a new one, which keeps nothing
+    assert (
+        heap.trim(keep_bytes="4MiB") == 14 << 20
+    )  # the step gave back 2 MiB; it goes on with that one first, and leaves nothing to keep
+    assert heap.statistics().resident_bytes == 0
+
+
+def test_a_hole_gives_back_its_part_of_a_huge_page() -> None:
+    space = hw.AnonymousSpace("8MiB", huge_pages=True)
+    heap = hw.Heap(space, strategy=hw.FirstFit())
+    first, hole, last = touched(heap, PAGE), touched(heap, 1 << 20), touched(heap, PAGE)
+    assert space.committed_bytes == space.unit_bytes == 2 << 20
+    heap.deallocate(hole)
+    assert heap.trim() == (2 << 20) - 2 * PAGE
+    assert space.committed_bytes == 2 * PAGE
+    assert first.view()[0] == last.view()[0] == 1
+    assert bytes(heap.allocate(1 << 20).view()[:PAGE]) == bytes(PAGE)
+    heap.check()
+
+
+def test_other_threads_use_the_heap_while_it_is_trimmed() -> None:
+    heap = hw.Heap[hw.FirstFit](hw.AnonymousSpace("4GiB"))
+    touched(heap, 512 << 20)
+    blocks: list[int] = []
+    begun, stop = threading.Event(), threading.Event()
+
+    def use() -> None:
+        while not stop.is_set():
+            blocks.append(heap.allocate(100).size_bytes)
+            begun.set()
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    begun.wait()
+    before = len(blocks)
+    heap.trim()
+    during = len(blocks) - before
+    stop.set()
+    thread.join()
+    assert during > 1  # not only after it
+    heap.check()
+
+
+@pytest.mark.usefixtures("no_injection")
+def test_a_step_that_the_system_refuses_leaves_the_heap_whole() -> None:
+    heap = hw.Heap[hw.BestFit](hw.AnonymousSpace("1GiB"))
+    kept = scattered(heap, 2_000)
+    committed = heap.statistics().committed_bytes
+    for n in (1, 2, 5):
+        _native.pages_fail_nth(n)
+        for _ in range(n - 1):
+            heap.trim_step(0)
+        with pytest.raises(hw.SystemCallFailed, match="giving pages back"):
+            heap.trim_step(0)
+        heap.check()
+        now = heap.statistics()
+        assert now.committed_bytes == committed - now.total_purged_bytes
+    heap.trim()
+    heap.check()
+    assert all(block.view()[-1] == 1 for block in kept)
+
+
+def test_arguments_of_a_step() -> None:
+    heap = hw.Heap(hw.AnonymousSpace("1MiB"))
+    assert heap.trim_step(budget_us=2**62, keep_bytes="1KiB") is False
+    with pytest.raises(ValueError, match="budget_us is -1"):
+        heap.trim_step(-1)
+    with pytest.raises(hw.InvalidSize):
+        heap.trim_step(keep_bytes=-1)
+    for arguments in ((1, 2, 3), ("soon",)):
+        with pytest.raises(TypeError):
+            heap.trim_step(*arguments)  # type: ignore[arg-type]
