@@ -6,9 +6,23 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdint.h>
 
 /* The error class heapwright.model.errors.<name> (borrowed for ever), or NULL with an exception set. */
 PyObject *hw_error_class(const char *name);
+
+/* Raises heapwright.model.errors.<name>(**fields), fields built as by Py_BuildValue("{s:..}"). Always returns NULL. */
+PyObject *hw_raise(const char *name, const char *format, ...);
+
+/* A member of an enumeration of the model: <module>.<class>(value); steals `value`. */
+PyObject *hw_model_member(const char *module, const char *class, PyObject *value);
+
+/* The model's parse_size(object): a new reference to an int, or NULL with the error set. */
+PyObject *hw_model_size(PyObject *object);
+
+/* A size as Python code may give it, through the model's parse_size where it is not a plain int; UINT64_MAX where it does
+ * not fit. 0, or -1 with the error set. */
+int hw_as_size(PyObject *object, uint64_t *size_bytes);
 
 int hw_bind_arenas(PyObject *module);
 int hw_bind_peer(PyObject *module);

@@ -52,13 +52,6 @@ void hw_heap_enter(HeapObject *heap);
 PyThreadState *hw_heap_begin_long(HeapObject *heap);
 void hw_heap_end_long(HeapObject *heap, PyThreadState *thread);
 
-/* The model's parse_size(object): a new reference to an int, or NULL with the error set. */
-PyObject *hw_model_size(PyObject *object);
-
-/* A size as Python code may give it, through the model's parse_size where it is not a plain int; UINT64_MAX where it does
- * not fit. 0, or -1 with the error set. */
-int hw_as_size(PyObject *object, uint64_t *size_bytes);
-
 /* binding/heap_purge.c */
 extern const char HW_HEAP_TRIM_DOC[], HW_HEAP_TRIM_STEP_DOC[];
 PyObject *hw_heap_trim_method(HeapObject *self, PyObject *args, PyObject *kwargs);
@@ -72,12 +65,6 @@ void hw_heap_drop_block(BlockObject *block);
 
 /* Raises BlockFreed for a freed block. Returns 0 or -1. */
 int hw_block_require_live(const BlockObject *block);
-
-/* Raises heapwright.model.errors.<name>(**fields), fields built as by Py_BuildValue("{s:..}"). Always returns NULL. */
-PyObject *hw_raise(const char *name, const char *format, ...);
-
-/* A member of an enumeration of the model: <module>.<class>(value); steals `value`. */
-PyObject *hw_model_member(const char *module, const char *class, PyObject *value);
 
 int hw_bind_space(PyObject *module);
 int hw_bind_block(PyObject *module);

@@ -10,6 +10,8 @@ int hw_bind_space(PyObject *module);
 int hw_bind_block(PyObject *module);
 int hw_bind_heap(PyObject *module);
 int hw_bind_account(PyObject *module);
+int hw_bind_buffer(PyObject *module);
+int hw_bind_fixed_pool(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_process,
@@ -21,6 +23,8 @@ static const bind_function BIND[] = {
     hw_bind_block,
     hw_bind_heap,
     hw_bind_account,
+    hw_bind_buffer,
+    hw_bind_fixed_pool,
     NULL,
 };
 

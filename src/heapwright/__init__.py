@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from heapwright._native import (
         Block as Block,
     )
+    from heapwright._native import (
+        Buffer as Buffer,
+    )
     from heapwright.heaps.adaptor import (
         Adaptor as Adaptor,
     )
@@ -86,6 +89,9 @@ if TYPE_CHECKING:
         PermissionDenied as PermissionDenied,
     )
     from heapwright.model.errors import (
+        PoolExhausted as PoolExhausted,
+    )
+    from heapwright.model.errors import (
         SpaceInUse as SpaceInUse,
     )
     from heapwright.model.errors import (
@@ -93,6 +99,9 @@ if TYPE_CHECKING:
     )
     from heapwright.model.errors import (
         UnsuitableResource as UnsuitableResource,
+    )
+    from heapwright.model.errors import (
+        UnsuitableUpstream as UnsuitableUpstream,
     )
     from heapwright.model.errors import (
         ViewExported as ViewExported,
@@ -121,6 +130,12 @@ if TYPE_CHECKING:
     from heapwright.model.statistics import (
         PooledStatistics as PooledStatistics,
     )
+    from heapwright.model.statistics import (
+        PoolStatistics as PoolStatistics,
+    )
+    from heapwright.pools.fixed import (
+        FixedPool as FixedPool,
+    )
     from heapwright.spaces.anonymous import (
         AnonymousSpace as AnonymousSpace,
     )
@@ -147,9 +162,11 @@ _HOME: dict[str, str] = {
     "Block": "heapwright._native",
     "BlockFreed": "heapwright.model.errors",
     "BlockSeen": "heapwright.model.block",
+    "Buffer": "heapwright._native",
     "CorruptedHeap": "heapwright.model.errors",
     "CountedStatistics": "heapwright.model.statistics",
     "FirstFit": "heapwright.strategies.fits",
+    "FixedPool": "heapwright.pools.fixed",
     "Heap": "heapwright.heaps.heap",
     "HeapBuilder": "heapwright.heaps.builder",
     "HeapStatistics": "heapwright.model.statistics",
@@ -170,6 +187,8 @@ _HOME: dict[str, str] = {
     "Outstanding": "heapwright.heaps.tracking",
     "PermissionDenied": "heapwright.model.errors",
     "Permissions": "heapwright.model.space",
+    "PoolExhausted": "heapwright.model.errors",
+    "PoolStatistics": "heapwright.model.statistics",
     "PooledStatistics": "heapwright.model.statistics",
     "SpaceInUse": "heapwright.model.errors",
     "State": "heapwright.model.lifecycle",
@@ -177,6 +196,7 @@ _HOME: dict[str, str] = {
     "SystemCallFailed": "heapwright.model.errors",
     "Tracking": "heapwright.heaps.tracking",
     "UnsuitableResource": "heapwright.model.errors",
+    "UnsuitableUpstream": "heapwright.model.errors",
     "ViewExported": "heapwright.model.errors",
     "WorstFit": "heapwright.strategies.fits",
     "format_size": "heapwright.model.sizes",
@@ -191,9 +211,11 @@ __all__ = [
     "Block",
     "BlockFreed",
     "BlockSeen",
+    "Buffer",
     "CorruptedHeap",
     "CountedStatistics",
     "FirstFit",
+    "FixedPool",
     "Heap",
     "HeapBuilder",
     "HeapStatistics",
@@ -214,6 +236,8 @@ __all__ = [
     "Outstanding",
     "PermissionDenied",
     "Permissions",
+    "PoolExhausted",
+    "PoolStatistics",
     "PooledStatistics",
     "SpaceInUse",
     "State",
@@ -221,6 +245,7 @@ __all__ = [
     "SystemCallFailed",
     "Tracking",
     "UnsuitableResource",
+    "UnsuitableUpstream",
     "ViewExported",
     "WorstFit",
     "__version__",

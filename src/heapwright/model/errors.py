@@ -149,6 +149,32 @@ class LimitExceeded(HeapwrightError, MemoryError):
         )
 
 
+class PoolExhausted(HeapwrightError, MemoryError):
+    """A bounded pool has as many live buffers as it may have.
+
+    Attributes
+    ----------
+    pool : str; which
+    block_bytes : int; what each of its buffers has
+    capacity, live_count : int; buffers that may be live, and are
+    """
+
+    pool: str
+    block_bytes: int
+    capacity: int
+    live_count: int
+
+    def __init__(self, *, pool: str, block_bytes: int, capacity: int, live_count: int) -> None:
+        super().__init__(
+            f"cannot acquire {block_bytes} B from {pool}: {live_count} of {capacity} buffers are live. "
+            "Release buffers, or create the pool with a greater capacity or with none",
+            pool=pool,
+            block_bytes=block_bytes,
+            capacity=capacity,
+            live_count=live_count,
+        )
+
+
 class InvalidFree(HeapwrightError, ValueError):
     """A block given back to a resource that does not hold it: freed before, or another's. Nothing was freed.
 
@@ -374,6 +400,24 @@ class UnsuitableResource(HeapwrightError, TypeError):
             "Pass the Heap itself (an adaptor's is its upstream; to limit it, create its space that large), or None "
             "for the pooled allocator",
             resource=resource,
+        )
+
+
+class UnsuitableUpstream(HeapwrightError, TypeError):
+    """A resource that a pool cannot draw from: what it handed out is not memory in one aligned, writable piece.
+
+    Attributes
+    ----------
+    upstream : str; the resource
+    """
+
+    upstream: str
+
+    def __init__(self, *, upstream: str, why: str) -> None:
+        super().__init__(
+            f"cannot draw from {upstream}: {why}. Give a resource whose blocks are writable buffers of the size and "
+            "alignment that was asked for, such as a Heap",
+            upstream=upstream,
         )
 
 

@@ -134,3 +134,41 @@ class LayeredStatistics(CountedStatistics):
     def external_fragmentation(self) -> float:
         """1 - largest_free / total_free: what is free but not in one run. 0 if full."""
         return 1 - self.largest_free_bytes / self.free_bytes if self.free_bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStatistics(ResourceStatistics):
+    """What a pool holds, has held, and has done.
+
+    *requested*: what was asked for by live buffers. *allocated*: the blocks that they take. *committed*: the
+    chunks that the pool has from its upstream; *reserved* is the same, since a pool reserves nothing in advance.
+    *free*: blocks that wait for the next request. *releasable*: the part of them that `trim` would give back
+    now, because their whole chunk is free. ``total_`` is the sum over all acquisitions.
+
+    Examples
+    --------
+    >>> figures = PoolStatistics(requested_bytes=100, allocated_bytes=128, free_bytes=512, releasable_bytes=384)
+    >>> figures.internal_fragmentation, figures.external_fragmentation
+    (0.21875, 0.25)
+    """
+
+    peak_allocated_bytes: int = 0
+    peak_committed_bytes: int = 0
+    total_requested_bytes: int = 0
+    total_allocated_bytes: int = 0
+    total_committed_bytes: int = 0
+    control_bytes: int = 0  #: the pool's own book-keeping, outside the chunks
+    releasable_bytes: int = 0
+    peak_block_count: int = 0
+    total_block_count: int = 0  #: acquisitions that succeeded
+    chunk_count: int = 0  #: blocks of the upstream that the pool holds
+    grow_count: int = 0  #: how often it took one
+
+    @property
+    def external_fragmentation(self) -> float:
+        """1 - releasable / free: what is free, but pinned by a live neighbour in its chunk. 0 if full.
+
+        In a heap it is ``1 - largest_free / total_free``, what is free but of no use to a large request. Any
+        free block of a pool serves any of its requests, so that formula would say nothing.
+        """
+        return 1 - self.releasable_bytes / self.free_bytes if self.free_bytes else 0.0

@@ -1,0 +1,123 @@
+/* The types of the pools room, and who keeps whom alive: a view keeps its buffer, a live buffer its pool, a pool its chunks,
+ * a chunk is a block of the upstream with a view of ours exported, and the pool keeps the upstream. So no address that was
+ * handed out outlives its memory, and the upstream refuses to free a chunk behind the pool's back.
+ *
+ * The lock is the GIL. Everything here is whole between any two calls into Python; what calls Python (growing, giving a
+ * chunk back) looks again afterwards, since any thread may have done anything meanwhile. */
+#ifndef HW_BINDING_POOL_TYPES_H
+#define HW_BINDING_POOL_TYPES_H
+
+#include "binding/binding.h"
+#include "core/slots.h"
+
+typedef struct BufferObject BufferObject;
+
+/* ---- chunk_table.c: the memory of a pool */
+
+typedef struct {
+    PyObject *upstream; /* not owned: whoever has the table keeps it; NULL: the cycle collector took it away */
+    char *base[HW_CHUNKS_MAX]; /* NULL: the chunk is absent */
+    PyObject *block[HW_CHUNKS_MAX];
+    Py_buffer view[HW_CHUNKS_MAX];
+    uint64_t current_bytes, peak_bytes, total_bytes, obtained, returned;
+} ChunkTable;
+
+/* A block of the upstream with a view of ours exported. 1; 0 if the upstream has no memory, and `raises` is false; -1 with
+ * the error set. Calls Python. */
+int hw_chunk_take(PyObject *upstream, size_t size_bytes, size_t alignment, bool raises, PyObject **block, Py_buffer *view);
+
+/* Gives it back, with the export released; 0, or -1 with the error set. Calls Python, and steals the block. */
+int hw_chunk_give(PyObject *upstream, PyObject *block);
+
+/* Memory for an absent chunk; as hw_chunk_take. Afterwards the chunk is there, whoever put it there. */
+int hw_chunks_obtain(ChunkTable *table, uint32_t chunk, size_t size_bytes, size_t alignment, bool raises);
+
+/* A chunk back to the upstream; 0, or -1 with the error set: it is absent in either case. */
+int hw_chunks_return(ChunkTable *table, uint32_t chunk);
+
+/* The same; what goes wrong is reported as unraisable, and an error that is set stays. */
+void hw_chunks_return_quietly(ChunkTable *table, uint32_t chunk);
+
+int hw_chunks_traverse(ChunkTable *table, visitproc visit, void *arg);
+
+/* The chunk that an address lies in, or HW_CHUNKS_MAX. */
+uint32_t hw_chunks_at(const ChunkTable *table, const void *address);
+
+/* Bytes in memory now, as the kernel says. Releases the GIL. */
+uint64_t hw_chunks_resident(const ChunkTable *table);
+
+/* ---- buffer.c: the handle of a pool's block */
+
+typedef struct BlockStore { /* where buffers go back to; the head of what has them */
+    void (*take_back)(struct BlockStore *store, BufferObject *buffer);
+} BlockStore;
+
+struct BufferObject {
+    PyObject_HEAD
+    PyObject *pool;    /* the one that the user acquired it from; NULL: released */
+    BlockStore *store; /* a part of the pool, which keeps it */
+    char *address;
+    Py_ssize_t size_bytes; /* as asked for */
+    Py_ssize_t exports;
+    void *detail;      /* the store's own */
+    uint32_t slot;
+    PyObject *weak_references;
+};
+
+extern PyTypeObject HwBuffer_Type;
+
+/* A new handle, or NULL with the error set. */
+BufferObject *hw_buffer_new(PyObject *pool, BlockStore *store, char *address, Py_ssize_t size_bytes, uint32_t slot);
+
+/* The object is a live buffer of this pool, and nobody looks at it; returns it, or NULL with the error set. */
+BufferObject *hw_buffer_require_own(PyObject *pool, PyObject *object, const char *what);
+
+/* The handle means nothing from now on. The caller keeps the pool. */
+static inline void hw_buffer_retire(BufferObject *buffer) {
+    PyObject *pool = buffer->pool;
+    buffer->pool = NULL;
+    Py_DECREF(pool);
+}
+
+/* ---- slot_store.c: blocks of one size */
+
+typedef struct {
+    BlockStore head;
+    hw_slots *slots;
+    ChunkTable chunks;
+    size_t block_bytes, stride_bytes, chunk_alignment;
+    bool bounded; /* the capacity was chosen: it is full when that is reached */
+    uint64_t requested, peak_requested, total_requested, failed, grown;
+} SlotStore;
+
+/* 0, or -1 with the error set. `capacity` 0: as many as can be numbered. */
+int hw_store_open(SlotStore *store, PyObject *upstream, size_t block_bytes, size_t alignment, uint64_t capacity);
+
+/* Gives every chunk without a live block back; what goes wrong is reported as unraisable. */
+void hw_store_drain(SlotStore *store);
+
+/* A buffer for `pool`; None if `raises` is false and there is no memory; or NULL with the error set. */
+PyObject *hw_store_acquire(SlotStore *store, PyObject *pool, size_t size_bytes, bool raises);
+
+/* Gives chunks without a live block back, the last ones first, while at least keep_bytes free bytes stay. The bytes given
+ * back are added to *returned_bytes. 0, or -1 with the error set. */
+int hw_store_trim(SlotStore *store, uint64_t keep_bytes, uint64_t *returned_bytes);
+
+/* NULL, or the first broken invariant. */
+const char *hw_store_check(const SlotStore *store, uint32_t *where);
+
+/* Adds the store's figures, named as in PoolStatistics, to those of a dictionary. 0 or -1. */
+int hw_store_count(const SlotStore *store, PyObject *figures);
+
+/* figures[name] += value. 0 or -1. */
+int hw_figures_add(PyObject *figures, const char *name, uint64_t value);
+
+static inline void hw_store_release(SlotStore *store, BufferObject *buffer) {
+    hw_slots_release(store->slots, buffer->slot); /* live, since the handle is: hw_buffer_require_own */
+    store->requested -= (uint64_t)buffer->size_bytes;
+}
+
+int hw_bind_buffer(PyObject *module);
+int hw_bind_fixed_pool(PyObject *module);
+
+#endif

@@ -1,0 +1,97 @@
+"""Pools as definitions: plain, slow, and right by reading. The native pools answer the same.
+
+A pool numbers its blocks: slots 0, 1, 2, and so on, in chunks that double. What it is at any moment is two
+sets: the chunks that are there, and the slots that are live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+def chunk_range(chunk: int, first: int, capacity: int) -> range:
+    """Return the slots of a chunk: chunk 0 has `first`, every further one as many as all before it.
+
+    Examples
+    --------
+    >>> [chunk_range(chunk, first=2, capacity=11) for chunk in range(4)]
+    [range(0, 2), range(2, 4), range(4, 8), range(8, 11)]
+    """
+    start = first << chunk - 1 if chunk else 0
+    return range(min(start, capacity), min(first << chunk, capacity))
+
+
+@dataclass
+class FixedPoolModel:
+    """Blocks of one size.
+
+    Parameters
+    ----------
+    first
+        Slots of the first chunk, a power of two.
+    capacity
+        Slots at most.
+    upstream
+        Says whether it has memory for a number of slots in one piece, and takes it; its answer may differ
+        each time.
+
+    Examples
+    --------
+    >>> pool = FixedPoolModel(first=2, capacity=3)
+    >>> pool.acquire(), pool.acquire(), pool.acquire(), pool.acquire()
+    (0, 1, 2, None)
+    >>> pool.release(1), pool.release(1), pool.acquire()
+    (True, False, 1)
+    """
+
+    first: int
+    capacity: int
+    upstream: Callable[[int], bool] = lambda slots: True
+    chunks: set[int] = field(default_factory=set)
+    live: set[int] = field(default_factory=set)
+
+    def acquire(self) -> int | None:
+        """Return the lowest free slot, growing by the lowest absent chunk where there is none; or bottom."""
+        if not self.free() and not self.grow():
+            return None
+        slot = min(self.free())
+        self.live.add(slot)
+        return slot
+
+    def release(self, slot: int) -> bool:
+        """Free a live slot; False, and nothing has changed, if it is not one."""
+        was_live = slot in self.live
+        self.live.discard(slot)
+        return was_live
+
+    def trim(self, keep: int = 0) -> int:
+        """Give chunks without a live slot back, the last first, while `keep` free slots stay; return their slots."""
+        returned = 0
+        for chunk in sorted(self.chunks, reverse=True):
+            slots = self.slots(chunk)
+            if self.live.isdisjoint(slots) and len(self.free()) - len(slots) >= keep:
+                self.chunks.discard(chunk)
+                returned += len(slots)
+        return returned
+
+    def grow(self) -> bool:
+        """Take the lowest absent chunk from the upstream."""
+        chunk = min(set(range(len(self.chunks) + 1)) - self.chunks)
+        slots = self.slots(chunk)
+        if not slots or not self.upstream(len(slots)):
+            return False
+        self.chunks.add(chunk)
+        return True
+
+    def slots(self, chunk: int) -> range:
+        """Return the slots of a chunk."""
+        return chunk_range(chunk, self.first, self.capacity)
+
+    def free(self) -> set[int]:
+        """Return the slots that are there and not live."""
+        return {slot for chunk in self.chunks for slot in self.slots(chunk)} - self.live
+
+    def releasable(self) -> int:
+        """Return how many slots `trim` would give back."""
+        return sum(len(self.slots(chunk)) for chunk in self.chunks if self.live.isdisjoint(self.slots(chunk)))
