@@ -135,6 +135,35 @@ if TYPE_CHECKING:
     )
     from heapwright.pools.fixed import (
         FixedPool as FixedPool,
+    from heapwright.owners.damage import (
+        CorruptedMemory as CorruptedMemory,
+    )
+    from heapwright.owners.damage import (
+        Damage as Damage,
+    )
+    from heapwright.owners.memory import (
+        Memory as Memory,
+    )
+    from heapwright.owners.memory import (
+        is_corrupted as is_corrupted,
+    )
+    from heapwright.owners.quarantine import (
+        Quarantine as Quarantine,
+    )
+    from heapwright.owners.states import (
+        Allocated as Allocated,
+    )
+    from heapwright.owners.states import (
+        Corrupted as Corrupted,
+    )
+    from heapwright.owners.states import (
+        Freed as Freed,
+    )
+    from heapwright.owners.states import (
+        Sealed as Sealed,
+    )
+    from heapwright.owners.states import (
+        Unallocated as Unallocated,
     )
     from heapwright.spaces.anonymous import (
         AnonymousSpace as AnonymousSpace,
@@ -157,16 +186,21 @@ __version__ = "0.1.0"
 #: public name -> the module that defines it
 _HOME: dict[str, str] = {
     "Adaptor": "heapwright.heaps.adaptor",
+    "Allocated": "heapwright.owners.states",
     "AnonymousSpace": "heapwright.spaces.anonymous",
     "BestFit": "heapwright.strategies.fits",
     "Block": "heapwright._native",
     "BlockFreed": "heapwright.model.errors",
     "BlockSeen": "heapwright.model.block",
     "Buffer": "heapwright._native",
+    "Corrupted": "heapwright.owners.states",
     "CorruptedHeap": "heapwright.model.errors",
+    "CorruptedMemory": "heapwright.owners.damage",
     "CountedStatistics": "heapwright.model.statistics",
+    "Damage": "heapwright.owners.damage",
     "FirstFit": "heapwright.strategies.fits",
     "FixedPool": "heapwright.pools.fixed",
+    "Freed": "heapwright.owners.states",
     "Heap": "heapwright.heaps.heap",
     "HeapBuilder": "heapwright.heaps.builder",
     "HeapStatistics": "heapwright.model.statistics",
@@ -180,6 +214,7 @@ _HOME: dict[str, str] = {
     "LayeredStatistics": "heapwright.model.statistics",
     "LimitExceeded": "heapwright.model.errors",
     "Limiting": "heapwright.heaps.limiting",
+    "Memory": "heapwright.owners.memory",
     "NextFit": "heapwright.strategies.fits",
     "Observing": "heapwright.heaps.observing",
     "OutOfBounds": "heapwright.model.errors",
@@ -190,32 +225,41 @@ _HOME: dict[str, str] = {
     "PoolExhausted": "heapwright.model.errors",
     "PoolStatistics": "heapwright.model.statistics",
     "PooledStatistics": "heapwright.model.statistics",
+    "Quarantine": "heapwright.owners.quarantine",
+    "Sealed": "heapwright.owners.states",
     "SpaceInUse": "heapwright.model.errors",
     "State": "heapwright.model.lifecycle",
     "Statistics": "heapwright.heaps.statistics",
     "SystemCallFailed": "heapwright.model.errors",
     "Tracking": "heapwright.heaps.tracking",
+    "Unallocated": "heapwright.owners.states",
     "UnsuitableResource": "heapwright.model.errors",
     "UnsuitableUpstream": "heapwright.model.errors",
     "ViewExported": "heapwright.model.errors",
     "WorstFit": "heapwright.strategies.fits",
     "format_size": "heapwright.model.sizes",
+    "is_corrupted": "heapwright.owners.memory",
     "parse_size": "heapwright.model.sizes",
 }
 _ROOMS = frozenset({"adapters", "model"})
 
 __all__ = [
     "Adaptor",
+    "Allocated",
     "AnonymousSpace",
     "BestFit",
     "Block",
     "BlockFreed",
     "BlockSeen",
     "Buffer",
+    "Corrupted",
     "CorruptedHeap",
+    "CorruptedMemory",
     "CountedStatistics",
+    "Damage",
     "FirstFit",
     "FixedPool",
+    "Freed",
     "Heap",
     "HeapBuilder",
     "HeapStatistics",
@@ -229,6 +273,7 @@ __all__ = [
     "LayeredStatistics",
     "LimitExceeded",
     "Limiting",
+    "Memory",
     "NextFit",
     "Observing",
     "OutOfBounds",
@@ -239,11 +284,14 @@ __all__ = [
     "PoolExhausted",
     "PoolStatistics",
     "PooledStatistics",
+    "Quarantine",
+    "Sealed",
     "SpaceInUse",
     "State",
     "Statistics",
     "SystemCallFailed",
     "Tracking",
+    "Unallocated",
     "UnsuitableResource",
     "UnsuitableUpstream",
     "ViewExported",
@@ -251,6 +299,7 @@ __all__ = [
     "__version__",
     "adapters",
     "format_size",
+    "is_corrupted",
     "parse_size",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from heapwright.model.lifecycle import State
 from heapwright.model.space import Permissions
@@ -28,6 +28,20 @@ class Block(Protocol):
     @property
     def state(self) -> State:
         """t, where in the life cycle it is."""
+
+
+@runtime_checkable
+class AccessibleBlock(Block, Protocol):
+    """A block whose bytes this process can reach: memory of the host, not of a device."""
+
+    def read(self, offset_bytes: int, size_bytes: int, /) -> bytes:
+        """Return a copy of these bytes, or raise `OutOfBounds` or `PermissionDenied`."""
+
+    def write(self, offset_bytes: int, data: Any, /) -> None:
+        """Copy a contiguous buffer to this offset, or raise and copy nothing."""
+
+    def view(self) -> memoryview:
+        """Return all bytes without a copy; the block is exposed while the view lives."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -422,22 +422,29 @@ class UnsuitableUpstream(HeapwrightError, TypeError):
 
 
 class InvalidTransition(HeapwrightError, ValueError):
-    """The life cycle has no such step.
+    """The life cycle has no such step from here, or the handle was moved from: its memory went on with another one.
 
     Attributes
     ----------
-    state, event : str
+    state, event : str; where the block is, and what was to happen to it
+    allowed : str; what can happen to it from there, through this handle
+    moved_by : str; the method that returned the handle which is good now, or ""
     """
 
     state: str
     event: str
+    allowed: str
+    moved_by: str
 
-    def __init__(self, *, state: str, event: str, allowed: str) -> None:
-        super().__init__(
-            f"a block that is {state} cannot {event}. From here it can: {allowed or 'nothing'}",
-            state=state,
-            event=event,
-        )
+    def __init__(self, *, state: str, event: str, allowed: str, moved_by: str = "") -> None:
+        if moved_by:
+            message = (
+                f"cannot {event} through this handle: {moved_by}() moved its memory, {state} now, into the handle "
+                "that it returned. Use that one"
+            )
+        else:
+            message = f"a block that is {state} cannot {event}. From here it can: {allowed or 'nothing'}"
+        super().__init__(message, state=state, event=event, allowed=allowed, moved_by=moved_by)
 
 
 def _restore(kind: type[HeapwrightError], args: tuple[Any, ...], data: dict[str, Any]) -> HeapwrightError:

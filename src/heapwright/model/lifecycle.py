@@ -81,6 +81,11 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
     | {(state, Event.CORRUPT): State.CORRUPTED for state in State if state is not State.CORRUPTED}
 )
 
+#: In which states whoever holds the handle may look at the bytes, and change them. Not what is lent to somebody who may
+#: write at any time, and not what is elsewhere.
+READABLE = frozenset({State.ALLOCATED, State.EXPOSED, State.SEALED})
+WRITABLE = frozenset({State.ALLOCATED, State.EXPOSED})
+
 
 def after(state: State, event: Event) -> State:
     """Return the state that an event leads to.
@@ -99,9 +104,19 @@ def after(state: State, event: Event) -> State:
     heapwright.model.errors.InvalidTransition: a block that is freed cannot deallocate. ...
     """
     if (state, event) not in TRANSITIONS:
-        allowed = ", ".join(e.value for s, e in TRANSITIONS if s is state)
-        raise InvalidTransition(state=state.value, event=event.value, allowed=allowed)
+        raise InvalidTransition(state=state.value, event=event.value, allowed=allowed(state))
     return TRANSITIONS[state, event]
+
+
+def allowed(state: State) -> str:
+    """Return what can happen to a block in this state, for people.
+
+    Examples
+    --------
+    >>> allowed(State.EXPOSED), allowed(State.CORRUPTED)
+    ('expose, conceal, corrupt', '')
+    """
+    return ", ".join(event.value for before, event in TRANSITIONS if before is state)
 
 
 def may(state: State, event: Event) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from heapwright.model.block import Block
 from heapwright.model.sizes import Size
@@ -14,9 +14,7 @@ B = TypeVar("B", bound=Block)
 class Strategy(Protocol):
     """Which offset a request gets: a name for a compiled decision procedure, and its options."""
 
-    @property
-    def name(self) -> str:
-        """As the command line and traces write it, such as ``"best-fit"``."""
+    name: ClassVar[str]  #: as the command line and traces write it, such as ``"best-fit"``
 
 
 class Resource(Protocol[B]):
@@ -32,13 +30,13 @@ class Resource(Protocol[B]):
     def try_allocate(self, size_bytes: Size, alignment: int = ...) -> B | None:
         """Do the same, or return None."""
 
-    def deallocate(self, block: B) -> None:
+    def deallocate(self, block: B, /) -> None:
         """Free a block that this resource allocated."""
 
-    def reallocate(self, block: B, size_bytes: Size) -> B:
+    def reallocate(self, block: B, size_bytes: Size, /) -> B:
         """Replace a block by one of another size with the same first bytes; in place where that can be."""
 
-    def owns(self, address: int) -> bool:
+    def owns(self, address: int, /) -> bool:
         """Say whether an address belongs to this resource."""
 
     def trim(self, keep_bytes: Size = 0) -> int:
