@@ -133,8 +133,6 @@ if TYPE_CHECKING:
     from heapwright.model.statistics import (
         PoolStatistics as PoolStatistics,
     )
-    from heapwright.pools.fixed import (
-        FixedPool as FixedPool,
     from heapwright.owners.damage import (
         CorruptedMemory as CorruptedMemory,
     )
@@ -164,6 +162,9 @@ if TYPE_CHECKING:
     )
     from heapwright.owners.states import (
         Unallocated as Unallocated,
+    )
+    from heapwright.pools.fixed import (
+        FixedPool as FixedPool,
     )
     from heapwright.spaces.anonymous import (
         AnonymousSpace as AnonymousSpace,
