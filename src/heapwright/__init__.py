@@ -25,11 +25,20 @@ if TYPE_CHECKING:
     from heapwright.heaps.adaptor import (
         Adaptor as Adaptor,
     )
+    from heapwright.heaps.aligned import (
+        Aligned as Aligned,
+    )
     from heapwright.heaps.builder import (
         HeapBuilder as HeapBuilder,
     )
     from heapwright.heaps.builder import (
         InvalidConfiguration as InvalidConfiguration,
+    )
+    from heapwright.heaps.failure_callback import (
+        FailureCallback as FailureCallback,
+    )
+    from heapwright.heaps.fallback import (
+        Fallback as Fallback,
     )
     from heapwright.heaps.heap import (
         Heap as Heap,
@@ -37,11 +46,26 @@ if TYPE_CHECKING:
     from heapwright.heaps.limiting import (
         Limiting as Limiting,
     )
+    from heapwright.heaps.logging import (
+        LogEvent as LogEvent,
+    )
+    from heapwright.heaps.logging import (
+        Logging as Logging,
+    )
+    from heapwright.heaps.logging import (
+        read_log as read_log,
+    )
     from heapwright.heaps.observing import (
         Observing as Observing,
     )
+    from heapwright.heaps.segregator import (
+        Segregator as Segregator,
+    )
     from heapwright.heaps.statistics import (
         Statistics as Statistics,
+    )
+    from heapwright.heaps.thread_safe import (
+        ThreadSafe as ThreadSafe,
     )
     from heapwright.heaps.tracking import (
         Outstanding as Outstanding,
@@ -90,6 +114,9 @@ if TYPE_CHECKING:
     )
     from heapwright.model.errors import (
         PoolExhausted as PoolExhausted,
+    )
+    from heapwright.model.errors import (
+        ReentrantCall as ReentrantCall,
     )
     from heapwright.model.errors import (
         SpaceInUse as SpaceInUse,
@@ -187,6 +214,7 @@ __version__ = "0.1.0"
 #: public name -> the module that defines it
 _HOME: dict[str, str] = {
     "Adaptor": "heapwright.heaps.adaptor",
+    "Aligned": "heapwright.heaps.aligned",
     "Allocated": "heapwright.owners.states",
     "AnonymousSpace": "heapwright.spaces.anonymous",
     "BestFit": "heapwright.strategies.fits",
@@ -199,6 +227,8 @@ _HOME: dict[str, str] = {
     "CorruptedMemory": "heapwright.owners.damage",
     "CountedStatistics": "heapwright.model.statistics",
     "Damage": "heapwright.owners.damage",
+    "FailureCallback": "heapwright.heaps.failure_callback",
+    "Fallback": "heapwright.heaps.fallback",
     "FirstFit": "heapwright.strategies.fits",
     "FixedPool": "heapwright.pools.fixed",
     "Freed": "heapwright.owners.states",
@@ -215,6 +245,8 @@ _HOME: dict[str, str] = {
     "LayeredStatistics": "heapwright.model.statistics",
     "LimitExceeded": "heapwright.model.errors",
     "Limiting": "heapwright.heaps.limiting",
+    "LogEvent": "heapwright.heaps.logging",
+    "Logging": "heapwright.heaps.logging",
     "Memory": "heapwright.owners.memory",
     "NextFit": "heapwright.strategies.fits",
     "Observing": "heapwright.heaps.observing",
@@ -227,11 +259,14 @@ _HOME: dict[str, str] = {
     "PoolStatistics": "heapwright.model.statistics",
     "PooledStatistics": "heapwright.model.statistics",
     "Quarantine": "heapwright.owners.quarantine",
+    "ReentrantCall": "heapwright.model.errors",
     "Sealed": "heapwright.owners.states",
+    "Segregator": "heapwright.heaps.segregator",
     "SpaceInUse": "heapwright.model.errors",
     "State": "heapwright.model.lifecycle",
     "Statistics": "heapwright.heaps.statistics",
     "SystemCallFailed": "heapwright.model.errors",
+    "ThreadSafe": "heapwright.heaps.thread_safe",
     "Tracking": "heapwright.heaps.tracking",
     "Unallocated": "heapwright.owners.states",
     "UnsuitableResource": "heapwright.model.errors",
@@ -241,11 +276,13 @@ _HOME: dict[str, str] = {
     "format_size": "heapwright.model.sizes",
     "is_corrupted": "heapwright.owners.memory",
     "parse_size": "heapwright.model.sizes",
+    "read_log": "heapwright.heaps.logging",
 }
 _ROOMS = frozenset({"adapters", "model"})
 
 __all__ = [
     "Adaptor",
+    "Aligned",
     "Allocated",
     "AnonymousSpace",
     "BestFit",
@@ -258,6 +295,8 @@ __all__ = [
     "CorruptedMemory",
     "CountedStatistics",
     "Damage",
+    "FailureCallback",
+    "Fallback",
     "FirstFit",
     "FixedPool",
     "Freed",
@@ -274,6 +313,8 @@ __all__ = [
     "LayeredStatistics",
     "LimitExceeded",
     "Limiting",
+    "LogEvent",
+    "Logging",
     "Memory",
     "NextFit",
     "Observing",
@@ -286,11 +327,14 @@ __all__ = [
     "PoolStatistics",
     "PooledStatistics",
     "Quarantine",
+    "ReentrantCall",
     "Sealed",
+    "Segregator",
     "SpaceInUse",
     "State",
     "Statistics",
     "SystemCallFailed",
+    "ThreadSafe",
     "Tracking",
     "Unallocated",
     "UnsuitableResource",
@@ -302,6 +346,7 @@ __all__ = [
     "format_size",
     "is_corrupted",
     "parse_size",
+    "read_log",
 ]
 
 

@@ -403,6 +403,27 @@ class UnsuitableResource(HeapwrightError, TypeError):
         )
 
 
+class ReentrantCall(HeapwrightError, RuntimeError):
+    """A resource that takes one call at a time was called in the middle of one, by the same thread. Nothing was done.
+
+    Attributes
+    ----------
+    operation : str; what was called
+    resource : str; on which resource
+    """
+
+    operation: str
+    resource: str
+
+    def __init__(self, *, operation: str, resource: str) -> None:
+        super().__init__(
+            f"cannot {operation} in {resource}: this thread is in the middle of a call of it, which a finalizer, a "
+            "signal handler or a callback interrupted. From there call deallocate() only; do the rest after the call",
+            operation=operation,
+            resource=resource,
+        )
+
+
 class UnsuitableUpstream(HeapwrightError, TypeError):
     """A resource that a pool cannot draw from: what it handed out is not memory in one aligned, writable piece.
 
