@@ -60,3 +60,8 @@ int hw_extent_grow(hw_extent *extent, size_t size_bytes) {
         __atomic_store_n(&extent->committed_bytes, extent->committed_bytes + size_bytes, __ATOMIC_RELAXED);
     return error;
 }
+
+void hw_extent_close(hw_extent *extent) {
+    munmap(extent->base, extent->committed_bytes);
+    *extent = (hw_extent){0};
+}

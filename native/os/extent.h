@@ -24,4 +24,7 @@ int hw_extent_open(hw_extent *extent, size_t size_bytes, size_t limit_bytes);
 /* Commits `size_bytes` more, which read as zeros. Returns 0 or errno, and then nothing has changed. */
 int hw_extent_grow(hw_extent *extent, size_t size_bytes);
 
+/* Unmaps all of it: *extent is as before it was opened. Only where nobody holds an address in it. */
+void hw_extent_close(hw_extent *extent);
+
 #endif

@@ -68,7 +68,10 @@ int hw_pooled_start(void) {
     hw_slabs_init(&slabs);
     hw_extent memory;
     error = hw_extent_open(&memory, GROWTH_PAGES * HW_PAGE_BYTES, (size_t)limit);
-    if (error != 0) return error;
+    if (error != 0) {
+        hw_extent_close(&control);
+        return error;
+    }
     hw_pages_advise_huge(memory.base, memory.committed_bytes, false);
     hw_page_heap_extend(fresh, GROWTH_PAGES);
     heap = fresh;
