@@ -115,6 +115,7 @@ static PyObject *numpy_install(PyObject *module, PyObject *args) {
         }
     }
     hw_hook_mode = mode;
+    hw_keeper_start();
     hw_process_record->hook = hooked;
     hw_process_record->allocator = mode == HW_MODE_POOLED;
     Py_RETURN_NONE;
@@ -127,7 +128,7 @@ PyDoc_STRVAR(numpy_uninstall_doc,
 
 static PyObject *numpy_uninstall(PyObject *module, PyObject *unused) {
     hw_hook_mode = HW_MODE_OFF;
-    if (hw_process_record->heap_blocks == 0) {
+    if (hw_pooled_retire()) {
         if (hooked == HOOK_RAW && raw_hook_is_on_top()) {
             put_raw_functions(&hw_raw_original);
             hooked = HOOK_NONE;

@@ -73,7 +73,7 @@ static PyObject *pooled_statistics(PyObject *module, PyObject *unused) {
 PyDoc_STRVAR(process_start_doc,
              "process_start(directory, allocator, huge_pages=\"auto\", /)\n--\n\n"
              "Keep this process's record in <directory>/<pid>.record, and its forked children's beside it. `allocator`,\n"
-             "\"system\" or \"pooled\", is what NumPy will get; with pooled the C library's heap is looked after as well.");
+             "\"system\" or \"pooled\", is what NumPy will get.");
 
 static PyObject *process_start(PyObject *module, PyObject *args) {
     PyObject *directory;
@@ -83,8 +83,7 @@ static PyObject *process_start(PyObject *module, PyObject *args) {
     hw_pooled_use_huge_pages(strcmp(huge_pages, "always") == 0  ? HW_HUGE_ALWAYS
                              : strcmp(huge_pages, "never") == 0 ? HW_HUGE_NEVER
                                                                 : HW_HUGE_AUTO);
-    bool pooled = strcmp(allocator, "pooled") == 0;
-    hw_process_record->allocator = pooled;
+    hw_process_record->allocator = strcmp(allocator, "pooled") == 0;
     int error = hw_record_open(PyBytes_AS_STRING(directory));
     if (error != 0) {
         errno = error;
@@ -92,8 +91,8 @@ static PyObject *process_start(PyObject *module, PyObject *args) {
     }
     Py_DECREF(directory);
     if (error != 0) return NULL;
-    if (pooled) hw_retention_adopt_libc();
-    hw_keeper_start();
+    hw_record_tick();
+    hw_follow_forks();
     Py_RETURN_NONE;
 }
 
@@ -112,13 +111,6 @@ static PyObject *process_record(PyObject *module, PyObject *unused) {
     return PyBytes_FromStringAndSize((const char *)hw_process_record, sizeof(hw_record));
 }
 
-PyDoc_STRVAR(process_keeper_doc, "process_keeper()\n--\n\nStart the keeper thread if it does not run, as after a fork.");
-
-static PyObject *process_keeper(PyObject *module, PyObject *unused) {
-    hw_keeper_start();
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef METHODS[] = {
     {"pooled_owns", pooled_owns, METH_O, pooled_owns_doc},
     {"pooled_free_for_tests", pooled_free_for_tests, METH_O, "Free a block behind its owner's back, as faulty code would."},
@@ -128,7 +120,6 @@ static PyMethodDef METHODS[] = {
     {"process_start", process_start, METH_VARARGS, process_start_doc},
     {"process_finish", process_finish, METH_NOARGS, process_finish_doc},
     {"process_record", process_record, METH_NOARGS, process_record_doc},
-    {"process_keeper", process_keeper, METH_NOARGS, process_keeper_doc},
     {NULL, NULL, 0, NULL},
 };
 

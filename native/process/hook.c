@@ -3,12 +3,13 @@
 #include "os/process_figures.h"
 #include "process/pooled.h"
 #include "process/record.h"
+#include "process/retention.h"
 #include "process/sampler.h"
 
 #include <stdint.h>
 #include <string.h>
 
-int hw_hook_mode;
+atomic_int hw_hook_mode;
 bool hw_hook_knows_sizes;
 hw_array_functions hw_array_original;
 hw_raw_functions hw_raw_original;
@@ -33,6 +34,7 @@ static void note_forwarded(void *address, size_t size_bytes) {
         if (both > record->peak_bytes) record->peak_bytes = both;
     }
     hw_sampler_allocated(address, size_bytes);
+    hw_keeper_ensure();
 }
 
 static void note_forwarded_freed(void *address) {

@@ -11,13 +11,15 @@
 #ifndef HW_PROCESS_HOOK_H
 #define HW_PROCESS_HOOK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 enum { HW_MODE_OFF, HW_MODE_SYSTEM, HW_MODE_POOLED };
 
-/* OFF forwards everything and counts nothing. */
-extern int hw_hook_mode;
+/* OFF forwards everything and counts nothing. Atomic: the raw hook reads it without the GIL, perhaps long before the pool
+ * answers, which is why the hook comes out only when the pool has retired (pooled.h). */
+extern atomic_int hw_hook_mode;
 
 /* Whether malloc_usable_size may be asked about blocks of the original allocator (not where CPython's debug hooks put a
  * header in front of each). Without it, forwarded bytes are not counted. */

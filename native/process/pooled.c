@@ -35,6 +35,7 @@ static hw_extent control;
 static hw_page_heap *heap;
 static hw_slabs slabs;
 static _Atomic uint64_t events; /* read without the lock */
+static bool retired;
 static uint64_t most_retained_pages;
 static unsigned giving_back;       /* threads that hold a run outside the lock */
 static uint32_t giving_back_pages; /* the pages of these runs, which count as live in the page heap */
@@ -53,7 +54,12 @@ static inline uint64_t offset_of(const void *address) { return (uint64_t)((const
 static inline uint32_t pages_for(size_t size_bytes) { return (uint32_t)((size_bytes + HW_PAGE_BYTES - 1) >> HW_PAGE_SHIFT); }
 
 int hw_pooled_start(void) {
-    if (heap != NULL) return 0;
+    if (heap != NULL) {
+        hw_lock_acquire(&lock);
+        retired = false;
+        hw_lock_release(&lock);
+        return 0;
+    }
     if (hw_pages_size() != HW_PAGE_BYTES) return ENOTSUP;
     uint64_t memory_bytes = (uint64_t)hw_memory_limit_bytes(), limit = memory_bytes * 4;
     most_retained_pages = memory_bytes / HW_RETAINED_SHARE / HW_PAGE_BYTES;
@@ -79,6 +85,14 @@ int hw_pooled_start(void) {
     hw_process_record->heap_base = (int64_t)(uintptr_t)memory.base;
     hw_process_record->heap_committed_bytes = (int64_t)memory.committed_bytes;
     return 0;
+}
+
+bool hw_pooled_retire(void) {
+    hw_lock_acquire(&lock);
+    if (hw_process_record->heap_blocks == 0) retired = true;
+    bool is_retired = retired;
+    hw_lock_release(&lock);
+    return is_retired;
 }
 
 void hw_pooled_lock(void) { hw_lock_acquire(&lock); }
@@ -289,8 +303,9 @@ static uint32_t settle(uint32_t page, uint32_t pages, bool huge) {
 static void *allocate_slot(size_t size_bytes, bool zeroed) {
     hw_lock_acquire(&lock);
     uint32_t slab_pages = slabs.slab_pages;
-    uint64_t offset = hw_slab_allocate(&slabs, heap, size_bytes);
-    if (offset == UINT64_MAX && grow(64)) offset = hw_slab_allocate(&slabs, heap, size_bytes);
+    uint64_t offset = UINT64_MAX;
+    if (!retired) offset = hw_slab_allocate(&slabs, heap, size_bytes);
+    if (!retired && offset == UINT64_MAX && grow(64)) offset = hw_slab_allocate(&slabs, heap, size_bytes);
     if (offset == UINT64_MAX) {
         hw_lock_release(&lock);
         return NULL;
@@ -323,7 +338,7 @@ static void *allocate_span(size_t size_bytes, bool zeroed, bool roomy) {
     int n_runs = 0;
     bool zero_all = false;
     hw_lock_acquire(&lock);
-    uint32_t page = find_span(pages, HW_SPAN_LIVE, roomy);
+    uint32_t page = retired ? HW_NO_PAGE : find_span(pages, HW_SPAN_LIVE, roomy);
     if (page == HW_NO_PAGE) {
         hw_lock_release(&lock);
         return NULL;
@@ -352,7 +367,7 @@ static void *allocate_span(size_t size_bytes, bool zeroed, bool roomy) {
 
 void *hw_pooled_allocate(size_t size_bytes, bool zeroed) {
     void *block = size_bytes <= HW_SLAB_MAX_BYTES ? allocate_slot(size_bytes, zeroed) : allocate_span(size_bytes, zeroed, false);
-    if (!hw_keeper_runs && block != NULL) hw_keeper_start();
+    if (block != NULL) hw_keeper_ensure();
     return block;
 }
 

@@ -20,8 +20,12 @@
 
 extern hw_extent hw_pooled_extent;
 
-/* Maps the first memory; again: nothing. Returns 0 or errno (ENOTSUP: the page size is not 4 KiB). */
+/* Maps the first memory; again: serves again. Returns 0 or errno (ENOTSUP: the page size is not 4 KiB). */
 int hw_pooled_start(void);
+
+/* Serves no further block, if none lives: whether that is so. From then on until the next start no block of ours exists, not
+ * even for a thread that asked a moment ago: whoever put our functions somewhere can take them out. */
+bool hw_pooled_retire(void);
 
 /* For chunks that small and middle blocks share: huge pages always, never, or (as it starts) where they are measured to be
  * cheaper than the small pages that they stand for (os/huge_probe.h). */
@@ -35,7 +39,7 @@ static inline bool hw_pooled_owns(const void *address) {
     return (uintptr_t)address - (uintptr_t)hw_pooled_extent.base < committed_bytes;
 }
 
-/* A block of at least HW_POOLED_MIN_BYTES, zeroed if asked; NULL when no more memory can be had. */
+/* A block of at least HW_POOLED_MIN_BYTES, zeroed if asked; NULL when no more memory can be had, or retired. */
 void *hw_pooled_allocate(size_t size_bytes, bool zeroed);
 
 /* Frees a block of ours. An address that is not the start of a live block ends the process with a message, since going

@@ -31,11 +31,13 @@ static hw_demand demand; /* guarded by the heap's lock */
 
 uint64_t hw_retention_limit_pages(uint64_t live_pages) { return hw_demand_limit(&demand, live_pages); }
 
-/* How many bytes may stay retained by both lines of the law, `epochs` ends of epochs after the last look. */
-static uint64_t allowance(unsigned epochs, int64_t resident_bytes) {
+/* How many bytes may stay retained by both lines of the law, `epochs` ends of epochs after the last look; and how many
+ * are. */
+static uint64_t allowance(unsigned epochs, int64_t resident_bytes, uint64_t *retained_bytes) {
     hw_pooled_lock();
-    uint64_t retained = (uint64_t)hw_process_record->retained_bytes / PAGE;
-    uint64_t pages = hw_demand_look(&demand, epochs, hw_pooled_live_pages(), retained, (uint64_t)resident_bytes / PAGE);
+    *retained_bytes = (uint64_t)hw_process_record->retained_bytes;
+    uint64_t pages = hw_demand_look(&demand, epochs, hw_pooled_live_pages(), *retained_bytes / PAGE,
+                                    (uint64_t)resident_bytes / PAGE);
     hw_pooled_unlock();
     return pages * PAGE;
 }
@@ -79,11 +81,12 @@ static void trim_libc(void) {
 
 /* ---- the keeper ---- */
 
-enum { KEEPER_OFF, KEEPER_STARTING, KEEPER_ON };
-
-bool hw_keeper_runs;
-static atomic_int keeper; /* OFF -> STARTING by whoever wins -> ON; back to OFF around a fork */
-static pthread_t keeper_thread;
+atomic_bool hw_keeper_runs;
+/* Held by whoever starts or stops the keeper, and through every fork: two threads without the GIL may fork at once, and
+ * between the end of the keeper and the fork nobody may start another. Taken before the heap's lock. */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static pthread_t keeper_thread; /* these two are guarded by `turn` */
+static bool keeper_exists;
 static atomic_long keeper_thread_id;
 static pthread_mutex_t keeper_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t keeper_wake;
@@ -95,6 +98,7 @@ typedef struct {
     unsigned quiet_epochs;  /* epochs in a row without an allocation */
     unsigned asleep_epochs; /* epochs in a row with hardly any CPU time */
     bool trimmed;           /* the C library's heap, since the process was last busy */
+    bool much;              /* stayed retained at the last look: another part of the process may come to need it */
 } keeper_memory;
 
 /* Whether the process and its heap have been at rest, as far as the epochs that have passed tell. */
@@ -114,12 +118,12 @@ static void keep(keeper_memory *last) {
     if (epochs != 0) end_epochs(last, epochs, now);
     hw_record_tick();
     int64_t resident = hw_process_record->resident_bytes;
-    uint64_t keep_bytes = allowance(epochs, resident);
+    uint64_t retained_bytes, keep_bytes = allowance(epochs, resident, &retained_bytes);
     bool asleep = last->asleep_epochs >= HW_IDLE_EPOCHS;
-    if (asleep && last->quiet_epochs >= HW_IDLE_EPOCHS)
-        hw_pooled_give_back(0, true, HW_RETURN_IDLE);
-    else
-        hw_pooled_give_back(keep_bytes, false, HW_RETURN_CAP);
+    bool at_rest = asleep && last->quiet_epochs >= HW_IDLE_EPOCHS;
+    if (at_rest) keep_bytes = 0;
+    hw_pooled_give_back(keep_bytes, at_rest, at_rest ? HW_RETURN_IDLE : HW_RETURN_CAP);
+    last->much = (retained_bytes < keep_bytes ? retained_bytes : keep_bytes) > (uint64_t)HW_SLACK_MIN_PAGES * PAGE;
 
     if (asleep && libc_adopted && !last->trimmed) {
         trim_libc();
@@ -130,11 +134,10 @@ static void keep(keeper_memory *last) {
     }
 }
 
-/* When to look again: often while much is retained that another part of the process may come to need, seldom at rest. */
+/* When to look again: often while much is retained, seldom at rest. */
 static int64_t pause_ns(const keeper_memory *last) {
     if (last->quiet_epochs > HW_DEMAND_EPOCHS && last->asleep_epochs > HW_DEMAND_EPOCHS) return SLOW_EPOCHS * HW_EPOCH_NS;
-    bool much = hw_process_record->retained_bytes > (int64_t)HW_SLACK_MIN_PAGES * PAGE;
-    return much ? HW_EPOCH_NS / HW_LOOKS : HW_EPOCH_NS;
+    return last->much ? HW_EPOCH_NS / HW_LOOKS : HW_EPOCH_NS;
 }
 
 static void *keeper_main(void *unused) {
@@ -158,38 +161,40 @@ static void *keeper_main(void *unused) {
     return NULL;
 }
 
-/* Ends the keeper and waits until the kernel no longer counts it among the threads of the process. */
+/* Ends the keeper and waits until the kernel no longer counts it among the threads of the process. `turn` held. */
 static void stop_keeper(void) {
-    if (atomic_load(&keeper) != KEEPER_ON) return;
-    pthread_mutex_lock(&keeper_mutex);
-    keeper_stop = true;
-    pthread_cond_signal(&keeper_wake);
-    pthread_mutex_unlock(&keeper_mutex);
-    pthread_join(keeper_thread, NULL);
-    hw_thread_wait_gone(atomic_load(&keeper_thread_id));
-    keeper_stop = false;
-    hw_keeper_runs = false;
-    atomic_store(&keeper, KEEPER_OFF);
+    if (keeper_exists) {
+        pthread_mutex_lock(&keeper_mutex);
+        keeper_stop = true;
+        pthread_cond_signal(&keeper_wake);
+        pthread_mutex_unlock(&keeper_mutex);
+        pthread_join(keeper_thread, NULL);
+        hw_thread_wait_gone(atomic_load(&keeper_thread_id));
+        keeper_stop = keeper_exists = false;
+    }
+    atomic_store(&hw_keeper_runs, false);
 }
 
 static void before_fork(void) {
+    pthread_mutex_lock(&turn);
     stop_keeper();
     hw_pooled_lock_at_rest();
     hw_record_before_fork();
 }
 
-static void after_fork_in_parent(void) { hw_pooled_unlock(); }
-
-static void after_fork_in_child(void) {
+static void after_fork_in_parent(void) {
     hw_pooled_unlock();
-    /* whatever another thread was in the middle of, there is no keeper here now */
-    keeper_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    keeper_stop = hw_keeper_runs = false;
-    atomic_store(&keeper, KEEPER_OFF);
-    hw_record_forked();
+    pthread_mutex_unlock(&turn);
 }
 
-static void register_once(void) {
+/* Both locks are the forking thread's, and of the keeper nothing is left: neither thread nor waiter. */
+static void after_fork_in_child(void) {
+    hw_record_forked();
+    hw_pooled_unlock();
+    pthread_mutex_unlock(&turn);
+}
+
+static void follow_once(void) {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -198,11 +203,12 @@ static void register_once(void) {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-void hw_keeper_start(void) {
+void hw_follow_forks(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    int off = KEEPER_OFF;
-    if (!atomic_compare_exchange_strong(&keeper, &off, KEEPER_STARTING)) return;
-    pthread_once(&once, register_once);
+    pthread_once(&once, follow_once);
+}
+
+static bool make_keeper(void) {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, KEEPER_STACK_BYTES);
@@ -212,6 +218,15 @@ void hw_keeper_start(void) {
     int error = pthread_create(&keeper_thread, &attributes, keeper_main, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    hw_keeper_runs = true; /* also where no thread can be had: then nobody asks again, and only the cap holds */
-    atomic_store(&keeper, error == 0 ? KEEPER_ON : KEEPER_STARTING);
+    return error == 0;
+}
+
+void hw_keeper_start(void) {
+    hw_follow_forks();
+    if (pthread_mutex_trylock(&turn) != 0) return; /* somebody starts it, or forks: the next block asks again */
+    if (!atomic_load(&hw_keeper_runs)) {
+        keeper_exists = make_keeper();
+        atomic_store(&hw_keeper_runs, true); /* also where no thread can be had: then nobody asks again, and only the cap holds */
+    }
+    pthread_mutex_unlock(&turn);
 }

@@ -22,12 +22,14 @@
  * while much is retained. The keeper also trims the C library's heap when the process idles: much of what pandas and SciPy
  * allocate is not NumPy's.
  *
- * The keeper blocks every signal, never touches Python, and is not there across a fork: it is stopped before (so that the
- * process has as many threads as it would have had, which Python >= 3.12 checks) and starts again later, in the parent and
- * the child, when there is work for it. */
+ * The keeper is there from the moment NumPy has our hook, or the first block is served, and not before: a program without
+ * arrays has no thread that it did not make. It blocks every signal, never touches Python, and is not there across a fork:
+ * it is stopped before (so that the process has as many threads as it would have had, which Python >= 3.12 checks) and
+ * starts again later, in the parent and the child, with the next block. */
 #ifndef HW_PROCESS_RETENTION_H
 #define HW_PROCESS_RETENTION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,11 +41,21 @@
 /* Most pages that may be live and retained together, given what is live now. Called with the heap's lock held. */
 uint64_t hw_retention_limit_pages(uint64_t live_pages);
 
-/* Starts the keeper if it does not run. Not from a signal handler, and not with the heap's lock held. */
+/* From now on a forked child has a heap at rest and a record of its own. Again: nothing. */
+void hw_follow_forks(void);
+
+/* Starts the keeper, which follows forks, unless it runs or another thread is just about to fork. Not from a signal handler, and not with the
+ * heap's lock held. */
 void hw_keeper_start(void);
 
-/* Whether it was started and not stopped: one load. */
-extern bool hw_keeper_runs;
+/* Whether it was started and not stopped. */
+extern atomic_bool hw_keeper_runs;
+
+/* What every block asks for that is served or counted, so that there is a keeper from the first one on, and again after a
+ * fork: one load as a rule. */
+static inline void hw_keeper_ensure(void) {
+    if (!atomic_load_explicit(&hw_keeper_runs, memory_order_relaxed)) hw_keeper_start();
+}
 
 /* Makes the C library's heap part of the policy: it keeps freed memory up to higher, fixed thresholds (its own move with
  * the largest block ever freed), and the keeper trims it when the process idles. */

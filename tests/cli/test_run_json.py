@@ -124,6 +124,37 @@ def test_a_child_that_leaves_at_once_has_figures_of_its_own(run_json: Callable) 
     assert 0 < child["minor_faults"] < document["minor_faults"] / 2  # the parent's were the parent's
 
 
+def test_children_of_a_program_without_numpy_are_seen(run_json: Callable) -> None:
+    document = run_json("""
+        import os, subprocess, sys
+        if (pid := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        subprocess.run([sys.executable, "-c", "pass"])
+    """)
+    forked, started = sorted(document["children"], key=lambda child: child["orderly"])
+    assert not forked["orderly"]
+    assert started["orderly"]
+    assert forked["peak_resident_bytes"] > 5 << 20
+    assert started["peak_resident_bytes"] > 5 << 20
+
+
+def test_who_only_watches_looks_again_after_a_fork(run_json: Callable) -> None:
+    document = run_json(
+        """
+        import os, time, numpy
+        if (pid := os.fork()) == 0:
+            x = numpy.ones(8 << 20)
+            time.sleep(0.3)  # for the keeper: the child says no last word
+            os._exit(0)
+        os.waitpid(pid, 0)
+        """,
+        *("--allocator", "system"),
+    )
+    (child,) = document["children"]
+    assert child["peak_resident_bytes"] > 64 << 20
+
+
 def test_quiet_writes_json_only(run_json: Callable) -> None:
     assert run_json("pass", "--quiet")["stderr"] == ""
 

@@ -250,3 +250,14 @@ def test_subinterpreters_are_left_alone(same: Callable, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "could not be observed" not in result.report
     assert "at the end" in result.report
+
+
+def test_a_program_without_arrays_has_no_thread_of_ours(same: Callable, tmp_path: Path) -> None:
+    # unshare(CLONE_NEWUSER) is refused to a process with a second thread
+    body = """
+    import ctypes, os
+    libc = ctypes.CDLL(None, use_errno=True)
+    print(len(os.listdir("/proc/self/task")), libc.unshare(0x10000000), ctypes.get_errno())
+    """
+    write(tmp_path / "prog.py", body)
+    assert same("prog.py").stdout.startswith("1 ")

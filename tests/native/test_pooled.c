@@ -1,5 +1,6 @@
 /* The pooled allocator as a program meets it: threads that allocate, resize, free each other's blocks and check what they
- * wrote, with the keeper and a trimmer at work; every system call made to fail in turn; a fork in the middle of it all.
+ * wrote, with the keeper and a trimmer at work; every system call made to fail in turn; a fork in the middle of it all,
+ * and from several threads at once; an end while others still ask.
  * HEAPWRIGHT_FUZZ_SECONDS=n goes on with new seeds for that long. */
 #undef NDEBUG
 #include "core/demand.h"
@@ -9,8 +10,10 @@
 #include "process/retention.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +205,78 @@ static void forked(void) {
     expect_empty();
 }
 
+static void *fork_often(void *unused) {
+    (void)unused;
+    for (int i = 0; i < 25; i++) {
+        unsigned char *block = hw_pooled_allocate(100000, false); /* there is a keeper again */
+        pid_t child = fork();
+        if (child == 0) _exit(hw_process_record->heap_blocks > 0 && !hw_keeper_runs ? 0 : 1);
+        int status;
+        assert(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        hw_pooled_free(block);
+    }
+    return NULL;
+}
+
+static int threads_of_this_process(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    int n = -2; /* . and .. */
+    while (readdir(tasks) != NULL) n++;
+    closedir(tasks);
+    return n;
+}
+
+/* Threads without the GIL fork at once, and each stops the keeper that the others start: at the end there is one. */
+static void forks_at_once(void) {
+    int before = threads_of_this_process() - hw_keeper_runs;
+    pthread_t worker[THREADS];
+    for (int i = 0; i < THREADS; i++) pthread_create(&worker[i], NULL, fork_often, NULL);
+    for (int i = 0; i < THREADS; i++) pthread_join(worker[i], NULL);
+    hw_keeper_ensure();
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* the kernel lists a joined thread a little longer */
+    assert(threads_of_this_process() == before + 1);
+    expect_empty();
+}
+
+/* A thread that asks for blocks all the time, as one without the GIL does while the hook comes out. */
+static void *ask(void *unused) {
+    (void)unused;
+    while (!atomic_load(&stop)) {
+        void *slot = hw_pooled_allocate(2000, false);
+        if (slot != NULL) hw_pooled_free(slot);
+        void *span = hw_pooled_allocate(50000, false);
+        if (span != NULL) hw_pooled_free(span);
+        nanosleep(&(struct timespec){.tv_nsec = 1000}, NULL); /* there are moments without a block, or it never ends */
+    }
+    return NULL;
+}
+
+static void retired(void) {
+    unsigned char *block = hw_pooled_allocate(50000, false);
+    assert(!hw_pooled_retire());
+    hw_pooled_free(block);
+    assert(hw_pooled_retire() && hw_pooled_retire());
+    assert(hw_pooled_allocate(2000, false) == NULL && hw_pooled_allocate(50000, false) == NULL);
+    assert(hw_pooled_start() == 0);
+
+    pthread_t asker[THREADS];
+    hw_pooled_figures figures;
+    atomic_store(&stop, false);
+    for (int i = 0; i < THREADS; i++) pthread_create(&asker[i], NULL, ask, NULL);
+    for (int i = 0; i < 50; i++) {
+        while (!hw_pooled_retire()) sched_yield();
+        for (int look = 0; look < 20; look++, sched_yield()) {
+            hw_pooled_read(&figures);
+            assert(figures.blocks == 0);
+        }
+        hw_pooled_start();
+        sched_yield();
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < THREADS; i++) pthread_join(asker[i], NULL);
+    expect_empty();
+}
+
 /* The law of retention: what is live and what is retained never pass the recent peak by more than the slack. */
 static void law_of_retention(void) {
     uint64_t state = 99, peak = 0;
@@ -228,6 +303,9 @@ static void law_of_retention(void) {
     expect_empty();
 }
 
+#if defined(__SANITIZE_THREAD__) /* it maps shadow memory as it goes */
+static long address_space_pages(void) { return 0; }
+#else
 static long address_space_pages(void) {
     long pages = 0;
     int file = open("/proc/self/statm", O_RDONLY);
@@ -236,6 +314,7 @@ static long address_space_pages(void) {
     close(file);
     return pages;
 }
+#endif
 
 /* A start that fails, at whichever call, leaves nothing behind, and can be tried again. */
 static void failing_start(void) {
@@ -262,6 +341,8 @@ int main(void) {
     do threads(seed++);
     while (time(NULL) < end);
     forked();
+    forks_at_once();
+    retired();
     limited();
     puts("pooled: ok");
     return 0;
