@@ -318,7 +318,7 @@ static PyGetSetDef heap_getset[] = {
     {"capacity_bytes", (getter)get_capacity, NULL, "Bytes that blocks and holes have together: whole granules.", NULL},
     {"granule_bytes", (getter)get_granule, NULL, "What every offset and allocated size is a multiple of.", NULL},
     {"alignment", (getter)get_alignment, NULL, "In bytes, for requests that name none.", NULL},
-    {"strategy_number", (getter)get_strategy, NULL, "Position of the strategy in FIT_STRATEGIES.", NULL},
+    {"strategy_number", (getter)get_strategy, NULL, "Position of the strategy in STRATEGIES.", NULL},
     {NULL},
 };
 
@@ -329,7 +329,7 @@ static PyGetSetDef heap_getset[] = {
     "handle, or until deallocate().\n\nParameters\n----------\nsize_bytes\n    Bytes, or text such as '64KiB'. 0 is a "  \
     "block of its own.\nalignment\n    Power of two in bytes, at most the space's; without it the heap's.\n\n"           \
     "Raises\n------\nOutOfMemory\n    No hole is large enough, or the operating system gave no memory.\n"               \
-    "InvalidAlignment, InvalidSize\n    An argument is not what it should be.\n\nComplexity: O(log n), n = holes."
+    "InvalidAlignment, InvalidSize\n    An argument is not what it should be.\n\nComplexity: O(log n), n = holes; TLSF: constant."
 #define TRY_ALLOCATE_DOC                                                                                               \
     "try_allocate($self, /, size_bytes, alignment=16)\n--\n\nThe same as allocate, but None where that raises OutOfMemory."
 #define DEALLOCATE_DOC                                                                                                 \
@@ -389,7 +389,7 @@ static PyMethodDef heap_methods[] = {
 
 PyTypeObject HwHeap_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.Heap",
-    .tp_doc = "Heap(space, strategy, alignment, /)\n--\n\nOne fit strategy over one space.",
+    .tp_doc = "Heap(space, strategy, alignment, /)\n--\n\nOne strategy over one space.",
     .tp_basicsize = sizeof(HeapObject),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_new = heap_new,
@@ -402,15 +402,23 @@ FUSED_TYPE(first, "FirstFitHeap", HW_FIRST_FIT)
 FUSED_TYPE(best, "BestFitHeap", HW_BEST_FIT)
 FUSED_TYPE(worst, "WorstFitHeap", HW_WORST_FIT)
 FUSED_TYPE(next, "NextFitHeap", HW_NEXT_FIT)
+FUSED_TYPE(tlsf, "TLSFHeap", HW_TLSF)
+FUSED_TYPE(buddy, "BuddyHeap", HW_BUDDY)
 
-static PyTypeObject *const FUSED_TYPES[HW_STRATEGIES] = {&first_type, &best_type, &worst_type, &next_type};
+static PyTypeObject *const FUSED_TYPES[HW_STRATEGIES] = {
+    &first_type, &best_type, &worst_type, &next_type, &tlsf_type, &buddy_type,
+};
+static const char *const NAMES[HW_STRATEGIES] = {"first-fit", "best-fit", "worst-fit", "next-fit", "tlsf", "buddy"};
 
 int hw_bind_heap(PyObject *module) {
     if (PyModule_AddType(module, &HwHeap_Type) < 0) return -1;
-    for (int strategy = HW_FIRST_FIT; strategy < HW_STRATEGIES; strategy++)
-        if (PyModule_AddType(module, FUSED_TYPES[strategy]) < 0) return -1;
-    PyObject *names = Py_BuildValue("(ssss)", "first-fit", "best-fit", "worst-fit", "next-fit"); /* enum hw_strategy */
-    int result = names ? PyModule_AddObjectRef(module, "FIT_STRATEGIES", names) : -1;
+    PyObject *names = PyTuple_New(HW_STRATEGIES);
+    int result = names ? PyModule_AddObjectRef(module, "STRATEGIES", names) : -1;
+    for (int strategy = HW_FIRST_FIT; strategy < HW_STRATEGIES && result == 0; strategy++) {
+        PyObject *name = PyUnicode_FromString(NAMES[strategy]);
+        result = name ? PyModule_AddType(module, FUSED_TYPES[strategy]) : -1;
+        if (name != NULL) PyTuple_SET_ITEM(names, strategy, name);
+    }
     Py_XDECREF(names);
     return result;
 }

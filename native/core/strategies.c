@@ -8,7 +8,7 @@ static enum hw_strategy strategy_of(const void *control) {
 
 size_t hw_strategy_control_bytes(enum hw_strategy strategy, uint32_t blocks) {
     switch (hw_strategy_family(strategy)) {
-    default: return hw_fit_control_bytes(blocks);
+    default: return hw_fit_control_bytes(strategy, UINT32_MAX, blocks);
     }
 }
 
@@ -22,8 +22,9 @@ enum hw_strategy_result hw_strategy_init(void *control, uint32_t blocks, enum hw
 size_t hw_strategy_grown_bytes(const void *control) {
     switch (hw_strategy_family(strategy_of(control))) {
     default: {
-        uint32_t blocks = ((const hw_fit *)control)->blocks_capacity;
-        return blocks > UINT32_MAX / 4 ? 0 : hw_fit_control_bytes(2 * blocks);
+        const hw_fit *fit = control;
+        uint32_t blocks = fit->blocks_capacity;
+        return blocks > UINT32_MAX / 4 ? 0 : hw_fit_control_bytes(strategy_of(fit), fit->capacity, 2 * blocks);
     }
     }
 }

@@ -2,7 +2,7 @@
  * functions hand each call to the family that the strategy belongs to, by a direct branch: the contracts are in the
  * family's own header.
  *
- *   fit     core/fit.h     first, best, worst and next fit: a list of blocks and an index over the holes in it
+ *   fit     core/fit.h     first, best, worst and next fit, TLSF, buddy: a list of blocks and an index over the holes in it
  *
  * allocate and free, which are to cost nothing more than the strategy itself, are in core/strategies_fused.h. */
 #ifndef HW_CORE_STRATEGIES_H

@@ -30,6 +30,7 @@ HW_FUSED enum hw_strategy_result hw_strategy_free_fused(void *control, enum hw_s
 /* The bytes that a block takes which was just allocated, or resized, for `size_bytes`. */
 HW_FUSED uint64_t hw_strategy_allocated_bytes(const void *control, enum hw_strategy strategy, hw_strategy_handle handle,
                                               uint64_t size_bytes) {
+    if (strategy == HW_BUDDY) return hw_fit_see(control, handle.number).size_bytes;
     uint64_t mask = ((uint64_t)1 << ((const hw_strategy_head *)control)->granule_shift) - 1;
     return size_bytes == 0 ? mask + 1 : (size_bytes + mask) & ~mask;
 }

@@ -11,7 +11,7 @@
 /* For bodies that are compiled once for each strategy: where `strategy` is a constant, every test of it is gone. */
 #define HW_FUSED static inline __attribute__((always_inline))
 
-enum hw_strategy { HW_FIRST_FIT, HW_BEST_FIT, HW_WORST_FIT, HW_NEXT_FIT, HW_STRATEGIES };
+enum hw_strategy { HW_FIRST_FIT, HW_BEST_FIT, HW_WORST_FIT, HW_NEXT_FIT, HW_TLSF, HW_BUDDY, HW_STRATEGIES };
 
 enum hw_strategy_result {
     HW_STRATEGY_OK,
@@ -26,7 +26,7 @@ typedef struct { /* what every control region starts with, so that it says itsel
     uint32_t granule_shift;
     uint32_t strategy; /* enum hw_strategy */
     uint32_t cursor;   /* where an interrupted walk goes on, or HW_STRATEGY_NONE. Whoever takes a block out of the walk while
-                          the cursor is there moves it to the block before, which has taken that place */
+                          the cursor is there moves it to a neighbour */
 } hw_strategy_head;
 
 #define HW_STRATEGY_NONE UINT32_MAX

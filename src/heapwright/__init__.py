@@ -196,6 +196,12 @@ if TYPE_CHECKING:
     from heapwright.spaces.anonymous import (
         AnonymousSpace as AnonymousSpace,
     )
+    from heapwright.strategies.constant_time import (
+        TLSF as TLSF,
+    )
+    from heapwright.strategies.constant_time import (
+        Buddy as Buddy,
+    )
     from heapwright.strategies.fits import (
         BestFit as BestFit,
     )
@@ -223,6 +229,7 @@ _HOME: dict[str, str] = {
     "BlockSeen": "heapwright.model.block",
     "Buffer": "heapwright._native",
     "Corrupted": "heapwright.owners.states",
+    "Buddy": "heapwright.strategies.constant_time",
     "CorruptedHeap": "heapwright.model.errors",
     "CorruptedMemory": "heapwright.owners.damage",
     "CountedStatistics": "heapwright.model.statistics",
@@ -269,6 +276,7 @@ _HOME: dict[str, str] = {
     "ThreadSafe": "heapwright.heaps.thread_safe",
     "Tracking": "heapwright.heaps.tracking",
     "Unallocated": "heapwright.owners.states",
+    "TLSF": "heapwright.strategies.constant_time",
     "UnsuitableResource": "heapwright.model.errors",
     "UnsuitableUpstream": "heapwright.model.errors",
     "ViewExported": "heapwright.model.errors",
@@ -281,6 +289,7 @@ _HOME: dict[str, str] = {
 _ROOMS = frozenset({"adapters", "model"})
 
 __all__ = [
+    "TLSF",
     "Adaptor",
     "Aligned",
     "Allocated",
@@ -289,6 +298,7 @@ __all__ = [
     "Block",
     "BlockFreed",
     "BlockSeen",
+    "Buddy",
     "Buffer",
     "Corrupted",
     "CorruptedHeap",

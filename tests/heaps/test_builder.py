@@ -31,7 +31,7 @@ def test_what_is_built_is_what_was_asked_for() -> None:
 
 
 class NotBuiltYet:
-    name = "tlsf"
+    name = "magic"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,10 @@ class NotBuiltYet:
         (hw.HeapBuilder().space(hw.AnonymousSpace(1)).capacity(1), "Leave out capacity"),
         (hw.HeapBuilder().space(hw.AnonymousSpace(1)).alignment("4MiB"), "Create the space with alignment=4194304"),
         (hw.HeapBuilder().capacity("1MiB").limit("2MiB"), "can never be met"),
-        (hw.HeapBuilder().capacity("1MiB").strategy(NotBuiltYet()), "first-fit, best-fit, worst-fit, next-fit"),
+        (
+            hw.HeapBuilder().capacity("1MiB").strategy(NotBuiltYet()),
+            "first-fit, best-fit, worst-fit, next-fit, tlsf, buddy",
+        ),
     ],
 )
 def test_contradictions_are_explained(recipe: hw.HeapBuilder, words: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 import heapwright as hw
 from heapwright import _native
 
-STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit]
+STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy]
 PAGE = os.sysconf("SC_PAGESIZE")
 
 
@@ -104,7 +104,7 @@ def test_a_compiled_heap_refuses_another_strategy() -> None:
     with pytest.raises(ValueError, match="cannot use the strategy 'first-fit'"):
         hw.Heap[hw.BestFit](hw.AnonymousSpace("1MiB"), strategy=hw.FirstFit())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="compiled for another strategy"):
-        _native.BestFitHeap(hw.AnonymousSpace("1MiB"), _native.FIT_STRATEGIES.index("first-fit"), 16)
+        _native.BestFitHeap(hw.AnonymousSpace("1MiB"), _native.STRATEGIES.index("first-fit"), 16)
 
     class Odd:
         name = "odd-fit"

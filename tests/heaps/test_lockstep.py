@@ -1,5 +1,6 @@
 """The executable definition and the native core, step by step: the same offsets, always."""
 
+import random
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 import heapwright as hw
-from heapwright.model.fits import FITS, FitModel
+from heapwright.model.definitions import DEFINITIONS
 
+STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy]
 CAPACITY = 4096
 SIZES = st.one_of(st.integers(0, 200), st.sampled_from([16, 32, 64, 256]), st.integers(0, 2 * CAPACITY))
 ALIGNMENTS = st.sampled_from([1, 8, 16, 32, 64, 256, 1024, 4096])
@@ -26,7 +28,7 @@ class Lockstep(RuleBasedStateMachine):
         self.heap: hw.Heap[Any] = (
             hw.Heap[self.strategy](space) if self.fused else hw.Heap(space, strategy=self.strategy())
         )
-        self.model = FitModel(CAPACITY, FITS[self.strategy.name])
+        self.model = DEFINITIONS[self.strategy.name](CAPACITY)
         self.alignments: dict[int, int] = {}  # by offset: kept when a block moves
 
     @rule(target=blocks, size=SIZES, alignment=ALIGNMENTS)
@@ -95,8 +97,32 @@ class Lockstep(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("fused", [False, True], ids=["by-object", "by-type"])
-@pytest.mark.parametrize("strategy", [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_lockstep(strategy: Any, fused: bool) -> None:
     machine = type("Machine", (Lockstep,), {"strategy": strategy, "fused": fused})
     machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
     machine.TestCase().runTest()
+
+
+@pytest.mark.parametrize("capacity", [65536, 65536 - 16, 3 * 16384 + 5 * 16])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_long_programs(strategy: Any, capacity: int) -> None:
+    """More blocks, and sizes of every magnitude: classes of many sizes each, which short programs do not reach."""
+    choose = random.Random(capacity)
+    heap: Any = hw.Heap[strategy](hw.AnonymousSpace(capacity))
+    model = DEFINITIONS[strategy.name](heap.capacity_bytes)
+    blocks: list[hw.Block] = []
+    for _ in range(1500):
+        if blocks and choose.random() < 0.45:
+            block = blocks.pop(choose.randrange(len(blocks)))
+            assert model.deallocate(block.offset_bytes)
+            heap.deallocate(block)
+        else:
+            size = int(2 ** choose.uniform(0, 13.5))
+            alignment = 1 << choose.choice((0, 0, 0, 5, 8, 12))
+            block = heap.try_allocate(size, alignment)
+            assert (block and block.offset_bytes) == model.allocate(size, alignment)
+            if block is not None:
+                blocks.append(block)
+    heap.check()
+    assert heap.draw() == model.draw()

@@ -1,8 +1,9 @@
-/* Fit against the definition of its strategy (a scan of all holes), with every invariant walked after each step, in a
- * control region that starts too small, so that it is relocated again and again. HEAPWRIGHT_FUZZ_SECONDS=n goes on with
- * new seeds for that long. */
+/* Fit against the definition of its strategy: a scan of all holes for the exact fits, the laws of good fit and of buddies
+ * for the others (their definitions, with the newest hole of each class, are in heapwright.model, in lock-step). Every
+ * invariant is walked after each step, in a control region that starts too small, so that it is relocated again and
+ * again. HEAPWRIGHT_FUZZ_SECONDS=n goes on with new seeds for that long. */
 #undef NDEBUG
-#include "core/fit.h"
+#include "core/fit_fused.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,23 +11,28 @@
 #include <string.h>
 #include <time.h>
 
-enum { LIVE_MAX = 400 };
+enum { LIVE_MAX = 400, GRANULES_MAX = 4096 };
 static uint64_t state;
+static bool taken[GRANULES_MAX]; /* by granule: in a live block */
 
 static uint32_t random_below(uint32_t n) {
     state ^= state << 13, state ^= state >> 7, state ^= state << 17; /* Marsaglia, xorshift64 */
     return (uint32_t)((state >> 16) % n);
 }
 
+static void *new_region(enum hw_strategy strategy, uint32_t capacity, uint32_t blocks) {
+    return aligned_alloc(64, hw_fit_control_bytes(strategy, capacity, blocks));
+}
+
 static hw_fit *relocate(hw_fit *fit, uint32_t blocks) {
-    void *larger = aligned_alloc(64, hw_fit_control_bytes(blocks));
+    void *larger = new_region((enum hw_strategy)fit->head.strategy, fit->capacity, blocks);
     hw_fit *moved = hw_fit_grow(fit, larger, blocks);
     memset(fit, 0xA5, sizeof *fit); /* whoever still looks there finds nonsense */
     free(fit);
     return moved;
 }
 
-/* The definition. Returns the offset in bytes, or UINT64_MAX for bottom. */
+/* The definition of the exact fits. Returns the offset in bytes, or UINT64_MAX for bottom. */
 static uint64_t expected(const hw_fit *fit, uint64_t size_bytes, uint64_t alignment) {
     uint64_t granule = (uint64_t)1 << fit->head.granule_shift, rover = (uint64_t)fit->rover * granule;
     uint64_t size = size_bytes ? (size_bytes + granule - 1) / granule * granule : granule;
@@ -54,11 +60,55 @@ static void check(const hw_fit *fit) {
     if (broken != NULL) fprintf(stderr, "%s at offset %llu\n", broken, (unsigned long long)where), abort();
 }
 
+/* A block's granules were all free, or all taken, and now are not. */
+static void mark(const hw_fit *fit, hw_strategy_handle handle, bool now) {
+    hw_strategy_seen block = hw_fit_see(fit, handle.number);
+    uint64_t first = block.offset_bytes >> fit->head.granule_shift, size = block.size_bytes >> fit->head.granule_shift;
+    for (uint64_t i = first; i < first + size; i++) assert(i < fit->capacity && taken[i] == !now), taken[i] = now;
+}
+
+/* The least hole with which TLSF and buddy may not answer bottom, in bytes. */
+static uint64_t enough(const hw_fit *fit, uint64_t size_bytes, uint64_t alignment) {
+    uint64_t granule = (uint64_t)1 << fit->head.granule_shift, power = granule;
+    uint64_t size = size_bytes ? (size_bytes + granule - 1) / granule : 1;
+    if (alignment < granule) alignment = granule;
+    if (fit->head.strategy == HW_TLSF) {
+        size += alignment / granule - 1;
+        return (size + size / (1 << HW_TWO_LEVEL_SECOND)) * granule;
+    }
+    while (power < size * granule) power *= 2;
+    return power > alignment ? power : alignment;
+}
+
+/* One request, whose answer is compared with the definition or the law, and with the map of the granules that are taken. */
+static enum hw_strategy_result allocate(hw_fit **fit, uint64_t size, uint64_t alignment, hw_strategy_handle *handle) {
+    bool exact = (*fit)->head.strategy <= HW_NEXT_FIT;
+    uint64_t offset = exact ? expected(*fit, size, alignment) : 0, largest = hw_fit_largest_hole(*fit);
+    enum hw_strategy_result result;
+    while ((result = hw_fit_allocate(*fit, size, alignment, handle)) == HW_STRATEGY_CONTROL_FULL) {
+        check(*fit);
+        *fit = relocate(*fit, (*fit)->blocks_capacity + 1 + random_below(20));
+    }
+    bool found = result == HW_STRATEGY_OK;
+    assert(found || result == HW_STRATEGY_NO_MEMORY);
+    if (exact) assert(found == (offset != UINT64_MAX) && (!found || handle->offset_bytes == offset));
+    else assert(found || largest < enough(*fit, size, alignment)); /* G3 */
+    if ((*fit)->head.strategy == HW_BUDDY) assert(!found || largest >= enough(*fit, size, alignment));
+    if (!found) return result;
+    hw_strategy_seen block = hw_fit_see(*fit, handle->number);
+    assert(block.requested_bytes == size && block.size_bytes >= size && block.offset_bytes % alignment == 0);
+    mark(*fit, *handle, true);
+    return result;
+}
+
 static void random_program(enum hw_strategy strategy, uint64_t seed, uint32_t granule, uint32_t steps) {
     state = seed * 2654435761u + 88172645463325252u;
     uint64_t capacity = (uint64_t)granule * (64 + random_below(4000));
-    hw_fit *fit = aligned_alloc(64, hw_fit_control_bytes(4));
-    assert(hw_fit_init(fit, 4, strategy, capacity + random_below(granule), granule) == HW_STRATEGY_OK);
+    uint32_t blocks = strategy == HW_BUDDY ? 32 : 4; /* as many as a capacity has binary digits */
+    hw_fit *fit = new_region(strategy, (uint32_t)(capacity / granule), blocks);
+    assert(hw_fit_init(fit, blocks, strategy, capacity + random_below(granule), granule) == HW_STRATEGY_OK);
+    uint64_t holes = fit->totals.holes, largest_hole = hw_fit_largest_hole(fit);
+    memset(taken, 0, sizeof taken);
     hw_strategy_handle live[LIVE_MAX];
     uint32_t count = 0, largest = 1 + random_below(60 * granule);
     for (uint32_t step = 0; step < steps; step++) {
@@ -68,22 +118,21 @@ static void random_program(enum hw_strategy strategy, uint64_t seed, uint32_t gr
         enum hw_strategy_result result;
         if (act < 50 && count < LIVE_MAX) {
             uint64_t alignment = random_below(3) ? 1 : (uint64_t)1 << random_below(16);
-            uint64_t offset = expected(fit, size, alignment);
-            while ((result = hw_fit_allocate(fit, size, alignment, &handle)) == HW_STRATEGY_CONTROL_FULL) {
-                check(fit);
-                fit = relocate(fit, fit->blocks_capacity + 1 + random_below(20));
-            }
-            assert(result == (offset == UINT64_MAX ? HW_STRATEGY_NO_MEMORY : HW_STRATEGY_OK));
-            if (result == HW_STRATEGY_OK) assert(handle.offset_bytes == offset), live[count++] = handle;
+            if (allocate(&fit, size, alignment, &handle) == HW_STRATEGY_OK) live[count++] = handle;
         } else if (act < 85 && count > 0) {
             uint32_t i = random_below(count);
+            mark(fit, live[i], false);
             assert(hw_fit_free(fit, live[i]) == HW_STRATEGY_OK);
             handle = live[i];
             live[i] = live[--count];
             assert(hw_fit_free(fit, handle) == HW_STRATEGY_NOT_LIVE); /* double */
         } else if (act < 95 && count > 0) {
             uint32_t i = random_below(count);
-            while (hw_fit_resize(fit, live[i], size) == HW_STRATEGY_CONTROL_FULL) fit = relocate(fit, fit->blocks_capacity + 1);
+            mark(fit, live[i], false);
+            while ((result = hw_fit_resize(fit, live[i], size)) == HW_STRATEGY_CONTROL_FULL)
+                fit = relocate(fit, fit->blocks_capacity + 1);
+            assert(result == HW_STRATEGY_OK || size > hw_fit_see(fit, live[i].number).requested_bytes);
+            mark(fit, live[i], true);
         } else if (count > 0) {
             handle = live[random_below(count)];
             handle.offset_bytes += 1 + random_below(granule); /* interior */
@@ -95,14 +144,14 @@ static void random_program(enum hw_strategy strategy, uint64_t seed, uint32_t gr
     }
     while (count > 0) assert(hw_fit_free(fit, live[--count]) == HW_STRATEGY_OK);
     check(fit);
-    assert(fit->totals.holes == 1 && hw_fit_largest_hole(fit) == fit->head.capacity_bytes); /* everything coalesced */
+    assert(fit->totals.holes == holes && hw_fit_largest_hole(fit) == largest_hole); /* everything coalesced */
     free(fit);
 }
 
 /* Free needs no room: with the block array exactly full, freeing every second block makes as many holes as there can be. */
 static void free_never_fails(enum hw_strategy strategy) {
     enum { BLOCKS = 2001 };
-    hw_fit *fit = aligned_alloc(64, hw_fit_control_bytes(BLOCKS));
+    hw_fit *fit = new_region(strategy, BLOCKS, BLOCKS);
     hw_strategy_handle live[BLOCKS];
     assert(hw_fit_init(fit, BLOCKS, strategy, BLOCKS * 16, 16) == HW_STRATEGY_OK);
     uint32_t n = 0;
@@ -116,7 +165,7 @@ static void free_never_fails(enum hw_strategy strategy) {
 }
 
 static void arguments(void) {
-    hw_fit *fit = aligned_alloc(64, hw_fit_control_bytes(8));
+    hw_fit *fit = new_region(HW_BEST_FIT, UINT32_MAX, 8);
     hw_strategy_handle handle;
     assert(hw_fit_init(fit, 3, HW_FIRST_FIT, 1024, 16) == HW_STRATEGY_BAD_ARGUMENT);
     assert(hw_fit_init(fit, 8, HW_FIRST_FIT, 1024, 24) == HW_STRATEGY_BAD_ARGUMENT);
@@ -137,13 +186,55 @@ static void arguments(void) {
     free(fit);
 }
 
+/* Every planted fault is found, by its name. */
+static void planted(enum hw_strategy strategy) {
+    hw_strategy_handle blocks[8];
+    uint64_t where;
+    hw_fit *fit = new_region(strategy, 512, 64);
+    assert(hw_fit_init(fit, 64, strategy, 512 * 16, 16) == HW_STRATEGY_OK);
+    for (int i = 0; i < 8; i++) assert(hw_fit_allocate(fit, 32, 1, &blocks[i]) == HW_STRATEGY_OK);
+    for (int i = 1; i < 8; i += 2) assert(hw_fit_free(fit, blocks[i]) == HW_STRATEGY_OK); /* four holes of one class */
+    check(fit);
+    size_t bytes = hw_fit_control_bytes(strategy, 512, 64);
+    hw_fit *faulty = aligned_alloc(64, bytes);
+    uint32_t hole = blocks[3].number, class = hw_fit_class(strategy, 2);
+#define FOUND(name, fault)                                                                                             \
+    memcpy(faulty, fit, bytes), fault, assert(strcmp(hw_fit_check(faulty, &where), name) == 0)
+    FOUND("L1", hw_fit_links(faulty)[hole].previous = HW_STRATEGY_NONE);
+    FOUND("L1", hw_fit_links(faulty)[hole].next = hole);
+    FOUND("L1", hw_fit_heads(faulty)[class] = 1000);
+    FOUND("L2", faulty->index.lists.nonempty[0] ^= 1u << 31);
+    FOUND("L2", faulty->index.lists.nonempty_rows = 0);
+    FOUND("L2", faulty->index.lists.rows++);
+    FOUND("L3", faulty->index.lists.count++);
+    FOUND("I6", hw_segregated_erase(&faulty->index.lists, hw_fit_heads(faulty), hw_fit_links(faulty), class, hole));
+    FOUND("I6", (hw_segregated_erase(&faulty->index.lists, hw_fit_heads(faulty), hw_fit_links(faulty), class, hole),
+                 hw_segregated_insert(&faulty->index.lists, hw_fit_heads(faulty), hw_fit_links(faulty), class + 1, hole)));
+    FOUND("I1", hw_fit_blocks(faulty)[hole].offset++);
+    FOUND("I3", hw_fit_blocks(faulty)[blocks[0].number].slack_and_live = 33 << 1 | 1);
+    FOUND("I4", faulty->totals.free++);
+    FOUND("I5", faulty->retired_count++);
+    FOUND("I7", faulty->rover = 513);
+    FOUND("I8", faulty->head.cursor = hole + 20);
+    if (strategy == HW_BUDDY) {
+        FOUND("I9", *hw_fit_surplus(faulty, blocks[0].number) = 1);
+        FOUND("I2", (hw_fit_blocks(faulty)[blocks[2].number].slack_and_live = 0,
+                     hw_fit_index_insert(faulty, strategy, blocks[2].number)));
+    }
+#undef FOUND
+    free(faulty);
+    free(fit);
+}
+
 int main(void) {
     const char *fuzz = getenv("HEAPWRIGHT_FUZZ_SECONDS");
     time_t end = time(NULL) + (fuzz ? atoi(fuzz) : 0);
     uint64_t seed = 1;
     arguments();
+    planted(HW_TLSF);
+    planted(HW_BUDDY);
     do {
-        for (int strategy = HW_FIRST_FIT; strategy <= HW_NEXT_FIT; strategy++) {
+        for (int strategy = HW_FIRST_FIT; strategy <= HW_BUDDY; strategy++) {
             for (int i = 0; i < 12; i++) random_program(strategy, seed++, i % 3 ? 16 : 256, 1500);
             free_never_fails(strategy);
         }

@@ -149,10 +149,10 @@ class HeapBuilder:
                     f"to. Create the space with alignment={self._alignment}"
                 )
             size = space.size_bytes
-        if self._strategy.name not in _native.FIT_STRATEGIES:
+        if self._strategy.name not in _native.STRATEGIES:
             raise InvalidConfiguration(
                 f"the strategy {self._strategy.name!r} is not built for heaps yet. "
-                f"Use one of: {', '.join(_native.FIT_STRATEGIES)}"
+                f"Use one of: {', '.join(_native.STRATEGIES)}"
             )
         if self._limit is not None and size is not None and self._limit > size:
             raise InvalidConfiguration(

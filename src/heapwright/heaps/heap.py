@@ -20,6 +20,8 @@ _FUSED: dict[str, type[_native.Heap]] = {
     "best-fit": _native.BestFitHeap,
     "worst-fit": _native.WorstFitHeap,
     "next-fit": _native.NextFitHeap,
+    "tlsf": _native.TLSFHeap,
+    "buddy": _native.BuddyHeap,
 }
 
 
@@ -49,7 +51,7 @@ class Heap(_native.Heap, Generic[S]):
     SpaceInUse
         The space has a heap already.
     ValueError
-        The strategy is not one of the four fits.
+        There is no such strategy, or the heap's type is of another.
 
     Examples
     --------
@@ -77,10 +79,10 @@ class Heap(_native.Heap, Generic[S]):
     ) -> Self:
         fixed: str | None = getattr(cls, "_strategy_name", None)
         chosen = strategy.name if strategy is not None else fixed or "best-fit"
-        if chosen not in _native.FIT_STRATEGIES or (fixed is not None and chosen != fixed):
-            names = fixed or ", ".join(_native.FIT_STRATEGIES)
+        if chosen not in _native.STRATEGIES or (fixed is not None and chosen != fixed):
+            names = fixed or ", ".join(_native.STRATEGIES)
             raise ValueError(f"{cls.__name__} cannot use the strategy {chosen!r}. Give it one of: {names}")
-        self = super().__new__(cls, space, _native.FIT_STRATEGIES.index(chosen), parse_alignment(alignment))
+        self = super().__new__(cls, space, _native.STRATEGIES.index(chosen), parse_alignment(alignment))
         self.name = name
         return self
 
@@ -97,7 +99,7 @@ class Heap(_native.Heap, Generic[S]):
     @property
     def strategy_name(self) -> str:
         """Which strategy, such as ``"best-fit"``."""
-        return _native.FIT_STRATEGIES[self.strategy_number]
+        return _native.STRATEGIES[self.strategy_number]
 
     def blocks(self) -> Iterator[BlockSeen]:
         """Yield every block and hole by address, as they are when the walk begins. O(n).
