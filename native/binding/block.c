@@ -187,9 +187,12 @@ static PyMethodDef block_methods[] = {
     {NULL},
 };
 
+static PyObject *get_alignment(BlockObject *self, void *unused) { return PyLong_FromLong(1L << self->alignment_log2); }
+
 static PyGetSetDef block_getset[] = {
     {"address", (getter)get_address, NULL, "a: of the first byte.", NULL},
     {"size_bytes", (getter)get_size, NULL, "s: the bytes that were asked for.", NULL},
+    {"alignment", (getter)get_alignment, NULL, "Of its address, as it was asked for, in bytes; kept when the block moves.", NULL},
     {"allocated_bytes", (getter)get_allocated, NULL, "Bytes of the space that it takes, rounded up; 0 once freed.", NULL},
     {"permissions", (getter)get_permissions, NULL, "p: those of the space; none once freed.", NULL},
     {"state", (getter)get_state, NULL, "t: allocated, exposed (a view is exported) or freed.", NULL},

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from heapwright._native import (
         Buffer as Buffer,
     )
+    from heapwright._native import (
+        Shared as Shared,
+    )
+    from heapwright._native import (
+        Weak as Weak,
+    )
     from heapwright.heaps.adaptor import (
         Adaptor as Adaptor,
     )
@@ -81,6 +87,9 @@ if TYPE_CHECKING:
     )
     from heapwright.model.errors import (
         CorruptedHeap as CorruptedHeap,
+    )
+    from heapwright.model.errors import (
+        HandleReleased as HandleReleased,
     )
     from heapwright.model.errors import (
         HeapwrightError as HeapwrightError,
@@ -190,6 +199,9 @@ if TYPE_CHECKING:
     from heapwright.owners.states import (
         Unallocated as Unallocated,
     )
+    from heapwright.owners.unique import (
+        Unique as Unique,
+    )
     from heapwright.pools.fixed import (
         FixedPool as FixedPool,
     )
@@ -227,9 +239,9 @@ _HOME: dict[str, str] = {
     "Block": "heapwright._native",
     "BlockFreed": "heapwright.model.errors",
     "BlockSeen": "heapwright.model.block",
+    "Buddy": "heapwright.strategies.constant_time",
     "Buffer": "heapwright._native",
     "Corrupted": "heapwright.owners.states",
-    "Buddy": "heapwright.strategies.constant_time",
     "CorruptedHeap": "heapwright.model.errors",
     "CorruptedMemory": "heapwright.owners.damage",
     "CountedStatistics": "heapwright.model.statistics",
@@ -239,6 +251,7 @@ _HOME: dict[str, str] = {
     "FirstFit": "heapwright.strategies.fits",
     "FixedPool": "heapwright.pools.fixed",
     "Freed": "heapwright.owners.states",
+    "HandleReleased": "heapwright.model.errors",
     "Heap": "heapwright.heaps.heap",
     "HeapBuilder": "heapwright.heaps.builder",
     "HeapStatistics": "heapwright.model.statistics",
@@ -269,17 +282,20 @@ _HOME: dict[str, str] = {
     "ReentrantCall": "heapwright.model.errors",
     "Sealed": "heapwright.owners.states",
     "Segregator": "heapwright.heaps.segregator",
+    "Shared": "heapwright._native",
     "SpaceInUse": "heapwright.model.errors",
     "State": "heapwright.model.lifecycle",
     "Statistics": "heapwright.heaps.statistics",
     "SystemCallFailed": "heapwright.model.errors",
+    "TLSF": "heapwright.strategies.constant_time",
     "ThreadSafe": "heapwright.heaps.thread_safe",
     "Tracking": "heapwright.heaps.tracking",
     "Unallocated": "heapwright.owners.states",
-    "TLSF": "heapwright.strategies.constant_time",
+    "Unique": "heapwright.owners.unique",
     "UnsuitableResource": "heapwright.model.errors",
     "UnsuitableUpstream": "heapwright.model.errors",
     "ViewExported": "heapwright.model.errors",
+    "Weak": "heapwright._native",
     "WorstFit": "heapwright.strategies.fits",
     "format_size": "heapwright.model.sizes",
     "is_corrupted": "heapwright.owners.memory",
@@ -310,6 +326,7 @@ __all__ = [
     "FirstFit",
     "FixedPool",
     "Freed",
+    "HandleReleased",
     "Heap",
     "HeapBuilder",
     "HeapStatistics",
@@ -340,6 +357,7 @@ __all__ = [
     "ReentrantCall",
     "Sealed",
     "Segregator",
+    "Shared",
     "SpaceInUse",
     "State",
     "Statistics",
@@ -347,9 +365,11 @@ __all__ = [
     "ThreadSafe",
     "Tracking",
     "Unallocated",
+    "Unique",
     "UnsuitableResource",
     "UnsuitableUpstream",
     "ViewExported",
+    "Weak",
     "WorstFit",
     "__version__",
     "adapters",

@@ -468,6 +468,26 @@ class InvalidTransition(HeapwrightError, ValueError):
         super().__init__(message, state=state, event=event, allowed=allowed, moved_by=moved_by)
 
 
+class HandleReleased(HeapwrightError, ValueError):
+    """An owner was used after it had given up what it owned.
+
+    Attributes
+    ----------
+    handle : str; which kind
+    how : str; "closed", "moved from" or "released"
+    """
+
+    handle: str
+    how: str
+
+    def __init__(self, handle: str, how: str = "closed") -> None:
+        super().__init__(
+            f"the {handle} was {how}. Use the handle that owns it now, or clone() before you give one away",
+            handle=handle,
+            how=how,
+        )
+
+
 def _restore(kind: type[HeapwrightError], args: tuple[Any, ...], data: dict[str, Any]) -> HeapwrightError:
     # Not kind.__new__: between Exception and OSError, which has fields of its own, Python finds no safe one by itself.
     error: HeapwrightError = (OSError if issubclass(kind, OSError) else Exception).__new__(kind)
