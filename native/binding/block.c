@@ -32,6 +32,10 @@ BlockObject *hw_block_new(HeapObject *heap, hw_strategy_handle handle, Py_ssize_
     self->number = handle.number;
     self->alignment_log2 = alignment_log2;
     self->weak_references = NULL;
+    if (__builtin_expect(heap->by_number != NULL, 0) && hw_handle_enlist(heap, self) < 0) {
+        Py_CLEAR(self->heap); /* so that its death frees nothing: the caller does */
+        Py_CLEAR(self);
+    }
     return self;
 }
 

@@ -168,6 +168,7 @@ FUSED PyObject *deallocate(HeapObject *self, enum hw_strategy strategy, PyObject
     if (block == NULL) return NULL;
     hw_strategy_handle handle = handle_of(block);
     if (__builtin_expect(hw_heap_free_fused(&self->heap, strategy, handle) != 0, 0)) return raise_not_live(handle.offset_bytes);
+    hw_handle_delist(self, block);
     block->heap = NULL;
     Py_DECREF(self); /* the caller holds another */
     Py_RETURN_NONE;
@@ -179,6 +180,7 @@ void hw_heap_drop_block(BlockObject *block) {
     HeapObject *heap = block->heap;
     enter(heap);
     hw_heap_free_fused(&heap->heap, STRATEGY_OF(heap), handle_of(block));
+    hw_handle_delist(heap, block);
     block->heap = NULL;
     Py_DECREF(heap);
 }
@@ -186,7 +188,10 @@ void hw_heap_drop_block(BlockObject *block) {
 /* ------------------------------------------------------------------------------------------------- reallocate */
 
 /* The handle of a freed or replaced block: it keeps nothing alive. */
-static void retire(BlockObject *block) { Py_CLEAR(block->heap); }
+static void retire(BlockObject *block) {
+    hw_handle_delist(block->heap, block);
+    Py_CLEAR(block->heap);
+}
 
 /* Copies while nobody can free, move or protect the source. */
 static void copy_pinned(HeapObject *self, BlockObject *from, char *to, size_t size_bytes) {
@@ -245,6 +250,7 @@ static PyObject *heap_reallocate(HeapObject *self, PyObject *const *args, Py_ssi
     }
     retire(new);
     Py_DECREF(new);
+    if (self->by_number != NULL) self->by_number[old->number] = old; /* where the new one was */
     return result == HW_HEAP_NOT_LIVE ? raise_not_live(handle.offset_bytes) : move(self, old, &r);
 }
 
@@ -285,6 +291,10 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         Py_DECREF(self);
         return NULL;
     }
+    if (strategy == HW_BUMP && hw_handle_enlist(self, NULL) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
     self->alignment = alignment;
     self->pid = (long)getpid();
     self->space = (SpaceObject *)Py_NewRef(space);
@@ -294,6 +304,7 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
 
 static void heap_dealloc(HeapObject *self) {
     hw_heap_close(&self->heap); /* no live block is left: each held a reference, or was NumPy's and counted (A1) */
+    PyMem_Free(self->by_number);
     if (self->lock != NULL) PyThread_free_lock(self->lock);
     if (self->space != NULL) {
         self->space->heap = NULL;
@@ -378,6 +389,12 @@ static PyMethodDef heap_methods[] = {
     {"trim", (PyCFunction)(void (*)(void))hw_heap_trim_method, METH_VARARGS | METH_KEYWORDS, HW_HEAP_TRIM_DOC},
     {"trim_step", (PyCFunction)(void (*)(void))hw_heap_trim_step_method, METH_VARARGS | METH_KEYWORDS,
      HW_HEAP_TRIM_STEP_DOC},
+    {"set_mark", (PyCFunction)hw_heap_set_mark_method, METH_NOARGS,
+     "set_mark($self, /)\n--\n\nReturn a new mark as numbers. Use it through Heap.mark()."},
+    {"release_mark", (PyCFunction)hw_heap_release_mark_method, METH_VARARGS,
+     "release_mark($self, serial, depth, /)\n--\n\nFree every block since an open mark, and close it; False: it is closed."},
+    {"is_mark_open", (PyCFunction)hw_heap_is_open_method, METH_VARARGS,
+     "is_mark_open($self, serial, depth, /)\n--\n\nSay whether neither the mark nor an earlier one was released. O(1)."},
     {"check", (PyCFunction)hw_heap_check_method, METH_NOARGS,
      "check($self, /)\n--\n\nWalk every invariant of the heap; raise CorruptedHeap with the evidence. O(n log n)."},
     {"counters", (PyCFunction)hw_heap_counters_method, METH_NOARGS,
@@ -404,18 +421,21 @@ FUSED_TYPE(worst, "WorstFitHeap", HW_WORST_FIT)
 FUSED_TYPE(next, "NextFitHeap", HW_NEXT_FIT)
 FUSED_TYPE(tlsf, "TLSFHeap", HW_TLSF)
 FUSED_TYPE(buddy, "BuddyHeap", HW_BUDDY)
+FUSED_TYPE(bump, "BumpHeap", HW_BUMP)
 
 static PyTypeObject *const FUSED_TYPES[HW_STRATEGIES] = {
-    &first_type, &best_type, &worst_type, &next_type, &tlsf_type, &buddy_type,
+    &first_type, &best_type, &worst_type, &next_type, &tlsf_type, &buddy_type, &bump_type,
 };
-static const char *const NAMES[HW_STRATEGIES] = {"first-fit", "best-fit", "worst-fit", "next-fit", "tlsf", "buddy"};
+const char *const HW_STRATEGY_NAMES[HW_STRATEGIES] = {
+    "first-fit", "best-fit", "worst-fit", "next-fit", "tlsf", "buddy", "bump",
+};
 
 int hw_bind_heap(PyObject *module) {
     if (PyModule_AddType(module, &HwHeap_Type) < 0) return -1;
     PyObject *names = PyTuple_New(HW_STRATEGIES);
     int result = names ? PyModule_AddObjectRef(module, "STRATEGIES", names) : -1;
     for (int strategy = HW_FIRST_FIT; strategy < HW_STRATEGIES && result == 0; strategy++) {
-        PyObject *name = PyUnicode_FromString(NAMES[strategy]);
+        PyObject *name = PyUnicode_FromString(HW_STRATEGY_NAMES[strategy]);
         result = name ? PyModule_AddType(module, FUSED_TYPES[strategy]) : -1;
         if (name != NULL) PyTuple_SET_ITEM(names, strategy, name);
     }

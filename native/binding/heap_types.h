@@ -9,6 +9,7 @@
 #include "process/array_heap.h"
 
 typedef struct HeapObject HeapObject;
+typedef struct BlockObject BlockObject;
 
 typedef struct {
     PyObject_HEAD
@@ -26,10 +27,12 @@ struct HeapObject {
     bool busy;               /* one is under way */
     int waiting; /* threads in wait_until_idle */
     long pid;                /* the process that lock and busy are about */
+    BlockObject **by_number; /* the handles of live blocks, borrowed, where release() may free them; NULL: elsewhere */
+    size_t by_number_size;
     hw_array_heap arrays;    /* those of its blocks that are NumPy's: no handle of ours is theirs */
 };
 
-typedef struct {
+struct BlockObject {
     PyObject_HEAD
     HeapObject *heap; /* NULL: freed. A live block is in the heap under (address - base, number) */
     char *address;
@@ -38,9 +41,10 @@ typedef struct {
     uint32_t number;
     uint8_t alignment_log2; /* as asked for: kept when the block moves */
     PyObject *weak_references;
-} BlockObject;
+};
 
 extern PyTypeObject HwSpace_Type, HwHeap_Type, HwBlock_Type;
+extern const char *const HW_STRATEGY_NAMES[HW_STRATEGIES];
 
 /* A new handle; steals nothing. NULL: no memory for the handle. */
 BlockObject *hw_block_new(HeapObject *heap, hw_strategy_handle handle, Py_ssize_t size_bytes, uint8_t alignment_log2);
@@ -59,6 +63,15 @@ PyObject *hw_heap_trim_step_method(HeapObject *self, PyObject *args, PyObject *k
 PyObject *hw_heap_check_method(HeapObject *self, PyObject *unused);
 PyObject *hw_heap_counters_method(HeapObject *self, PyObject *unused);
 PyObject *hw_heap_walk_method(HeapObject *self, PyObject *unused);
+
+/* heap_marks.c: the table of handles by number. Enlist: 0, or -1 with MemoryError set. */
+int hw_handle_enlist(HeapObject *heap, BlockObject *block);
+static inline void hw_handle_delist(HeapObject *heap, BlockObject *block) {
+    if (heap->by_number != NULL && heap->by_number[block->number] == block) heap->by_number[block->number] = NULL;
+}
+PyObject *hw_heap_set_mark_method(HeapObject *self, PyObject *unused);
+PyObject *hw_heap_release_mark_method(HeapObject *self, PyObject *args);
+PyObject *hw_heap_is_open_method(HeapObject *self, PyObject *args);
 
 /* Frees a live block whose handle dies. */
 void hw_heap_drop_block(BlockObject *block);

@@ -8,6 +8,7 @@ static enum hw_strategy strategy_of(const void *control) {
 
 size_t hw_strategy_control_bytes(enum hw_strategy strategy, uint32_t blocks) {
     switch (hw_strategy_family(strategy)) {
+    case HW_FAMILY_BUMP: return hw_bump_control_bytes(blocks);
     default: return hw_fit_control_bytes(strategy, UINT32_MAX, blocks);
     }
 }
@@ -15,70 +16,89 @@ size_t hw_strategy_control_bytes(enum hw_strategy strategy, uint32_t blocks) {
 enum hw_strategy_result hw_strategy_init(void *control, uint32_t blocks, enum hw_strategy strategy,
                                          uint64_t capacity_bytes, uint32_t granule_bytes) {
     switch (hw_strategy_family(strategy)) {
+    case HW_FAMILY_BUMP: return hw_bump_init(control, blocks, capacity_bytes, granule_bytes);
     default: return hw_fit_init(control, blocks, strategy, capacity_bytes, granule_bytes);
     }
 }
 
+static const hw_fit *as_fit(const void *control) { return control; }
+static const hw_bump *as_bump(const void *control) { return control; }
+
+/* How many blocks the next region is for; 0: there can be none. */
+static uint32_t more_blocks(uint32_t blocks) { return blocks > UINT32_MAX / 4 - 1 ? 0 : 2 * blocks; }
+
 size_t hw_strategy_grown_bytes(const void *control) {
-    switch (hw_strategy_family(strategy_of(control))) {
-    default: {
-        const hw_fit *fit = control;
-        uint32_t blocks = fit->blocks_capacity;
-        return blocks > UINT32_MAX / 4 ? 0 : hw_fit_control_bytes(strategy_of(fit), fit->capacity, 2 * blocks);
-    }
+    enum hw_strategy strategy = strategy_of(control);
+    uint32_t blocks;
+    switch (hw_strategy_family(strategy)) {
+    case HW_FAMILY_BUMP:
+        blocks = more_blocks(as_bump(control)->blocks_capacity);
+        return blocks == 0 ? 0 : hw_bump_control_bytes(blocks);
+    default:
+        blocks = more_blocks(as_fit(control)->blocks_capacity);
+        return blocks == 0 ? 0 : hw_fit_control_bytes(strategy, as_fit(control)->capacity, blocks);
     }
 }
 
 void hw_strategy_grow(const void *control, void *larger) {
     switch (hw_strategy_family(strategy_of(control))) {
-    default: hw_fit_grow(control, larger, 2 * ((const hw_fit *)control)->blocks_capacity);
+    case HW_FAMILY_BUMP: hw_bump_grow(control, larger, more_blocks(as_bump(control)->blocks_capacity)); break;
+    default: hw_fit_grow(control, larger, more_blocks(as_fit(control)->blocks_capacity));
     }
 }
 
 bool hw_strategy_is_live(const void *control, hw_strategy_handle handle) {
     switch (hw_strategy_family(strategy_of(control))) {
+    case HW_FAMILY_BUMP: return hw_bump_is_live(control, handle);
     default: return hw_fit_is_live(control, handle);
     }
 }
 
 enum hw_strategy_result hw_strategy_resize(void *control, hw_strategy_handle handle, uint64_t size_bytes) {
     switch (hw_strategy_family(strategy_of(control))) {
+    case HW_FAMILY_BUMP: return hw_bump_resize(control, handle, size_bytes);
     default: return hw_fit_resize(control, handle, size_bytes);
     }
 }
 
 void hw_strategy_uncount(void *control, uint64_t requested_bytes, uint64_t allocated_bytes, uint64_t blocks) {
     switch (hw_strategy_family(strategy_of(control))) {
+    case HW_FAMILY_BUMP: hw_bump_uncount(control, requested_bytes, allocated_bytes, blocks); break;
     default: hw_strategy_totals_uncount(&((hw_fit *)control)->totals, requested_bytes, allocated_bytes, blocks);
     }
 }
 
 uint64_t hw_strategy_largest_hole(const void *control) {
     switch (hw_strategy_family(strategy_of(control))) {
+    case HW_FAMILY_BUMP: return hw_bump_room(control);
     default: return hw_fit_largest_hole(control);
     }
 }
 
 hw_strategy_totals hw_strategy_totals_of(const void *control) {
     switch (hw_strategy_family(strategy_of(control))) {
-    default: return ((const hw_fit *)control)->totals;
+    case HW_FAMILY_BUMP: return hw_bump_totals(control);
+    default: return as_fit(control)->totals;
     }
 }
 
 uint32_t hw_strategy_first(const void *control) {
     switch (hw_strategy_family(strategy_of(control))) {
-    default: return ((const hw_fit *)control)->first;
+    case HW_FAMILY_BUMP: return hw_bump_first(control);
+    default: return as_fit(control)->first;
     }
 }
 
 hw_strategy_seen hw_strategy_see(const void *control, uint32_t number) {
     switch (hw_strategy_family(strategy_of(control))) {
+    case HW_FAMILY_BUMP: return hw_bump_see(control, number);
     default: return hw_fit_see(control, number);
     }
 }
 
 const char *hw_strategy_check(const void *control, uint64_t *where_offset_bytes) {
     switch (hw_strategy_family(strategy_of(control))) {
+    case HW_FAMILY_BUMP: return hw_bump_check(control, where_offset_bytes);
     default: return hw_fit_check(control, where_offset_bytes);
     }
 }

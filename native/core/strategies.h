@@ -3,6 +3,7 @@
  * family's own header.
  *
  *   fit     core/fit.h     first, best, worst and next fit, TLSF, buddy: a list of blocks and an index over the holes in it
+ *   bump    core/bump.h    one block behind the other, freed from the end or back to a mark
  *
  * allocate and free, which are to cost nothing more than the strategy itself, are in core/strategies_fused.h. */
 #ifndef HW_CORE_STRATEGIES_H

@@ -3,18 +3,22 @@
 #ifndef HW_CORE_STRATEGIES_FUSED_H
 #define HW_CORE_STRATEGIES_FUSED_H
 
+#include "core/bump.h"
 #include "core/fit_fused.h"
 #include "core/strategies.h"
 
-enum hw_strategy_family { HW_FAMILY_FIT };
+enum hw_strategy_family { HW_FAMILY_FIT, HW_FAMILY_BUMP };
 
-HW_FUSED enum hw_strategy_family hw_strategy_family(enum hw_strategy strategy) { return HW_FAMILY_FIT; }
+HW_FUSED enum hw_strategy_family hw_strategy_family(enum hw_strategy strategy) {
+    return strategy == HW_BUMP ? HW_FAMILY_BUMP : HW_FAMILY_FIT;
+}
 
 /* OK, NO_MEMORY, CONTROL_FULL or BAD_ARGUMENT; but for OK nothing has changed. Offsets are aligned, so addresses are if
  * the space's base is. */
 HW_FUSED enum hw_strategy_result hw_strategy_allocate_fused(void *control, enum hw_strategy strategy, uint64_t size_bytes,
                                                             uint64_t alignment, hw_strategy_handle *handle) {
     switch (hw_strategy_family(strategy)) {
+    case HW_FAMILY_BUMP: return hw_bump_allocate(control, size_bytes, alignment, handle);
     default: return hw_fit_allocate_fused(control, strategy, size_bytes, alignment, handle);
     }
 }
@@ -23,6 +27,7 @@ HW_FUSED enum hw_strategy_result hw_strategy_allocate_fused(void *control, enum 
 HW_FUSED enum hw_strategy_result hw_strategy_free_fused(void *control, enum hw_strategy strategy,
                                                         hw_strategy_handle handle) {
     switch (hw_strategy_family(strategy)) {
+    case HW_FAMILY_BUMP: return hw_bump_free(control, handle);
     default: return hw_fit_free_fused(control, strategy, handle);
     }
 }

@@ -83,6 +83,15 @@ int hw_heap_resize(hw_heap *heap, hw_strategy_handle handle, uint64_t size_bytes
     return error;
 }
 
+int hw_heap_mark(hw_heap *heap, hw_bump_mark *mark) {
+    if (hw_heap_strategy(heap) != HW_BUMP) return HW_HEAP_NO_MARKS;
+    while (hw_bump_set_mark(heap->control, mark) == HW_STRATEGY_CONTROL_FULL) {
+        int error = hw_heap_grow_control(heap);
+        if (error != 0) return error;
+    }
+    return 0;
+}
+
 int hw_heap_trim(hw_heap *heap, size_t keep_bytes, size_t *returned_bytes) {
     size_t returned;
     *returned_bytes = 0;

@@ -22,7 +22,7 @@ typedef struct hw_heap {
 } hw_heap;
 
 /* Results are 0, an errno value (> 0: the operating system gave no memory), or one of these. */
-enum { HW_HEAP_FULL = -1, HW_HEAP_NOT_LIVE = -2, HW_HEAP_BAD_ALIGNMENT = -3 };
+enum { HW_HEAP_FULL = -1, HW_HEAP_NOT_LIVE = -2, HW_HEAP_BAD_ALIGNMENT = -3, HW_HEAP_NO_MARKS = -4 };
 
 /* A heap over the whole space, which has no other and outlives it. 0 or errno. */
 int hw_heap_open(hw_heap *heap, hw_space *space, enum hw_strategy strategy);
@@ -41,6 +41,9 @@ int hw_heap_resize(hw_heap *heap, hw_strategy_handle handle, uint64_t size_bytes
 /* Gives back the memory under holes, in whole pages, except the first `keep_bytes` of it by address; a round of purge.h that
  * is under way is ended first. 0, or the first errno; *returned_bytes is what was given back in either case. */
 int hw_heap_trim(hw_heap *heap, size_t keep_bytes, size_t *returned_bytes);
+
+/* A mark, where the strategy is bump: 0, HW_HEAP_NO_MARKS or errno. hw_bump_release on the control region ends it. */
+int hw_heap_mark(hw_heap *heap, hw_bump_mark *mark);
 
 /* NULL or the first broken invariant: those of the strategy, then H1 and H2. */
 const char *hw_heap_check(const hw_heap *heap, uint64_t *where_offset_bytes);

@@ -61,6 +61,9 @@ if TYPE_CHECKING:
     from heapwright.heaps.logging import (
         read_log as read_log,
     )
+    from heapwright.heaps.mark import (
+        Mark as Mark,
+    )
     from heapwright.heaps.observing import (
         Observing as Observing,
     )
@@ -104,6 +107,9 @@ if TYPE_CHECKING:
         InvalidFree as InvalidFree,
     )
     from heapwright.model.errors import (
+        InvalidMark as InvalidMark,
+    )
+    from heapwright.model.errors import (
         InvalidSize as InvalidSize,
     )
     from heapwright.model.errors import (
@@ -138,6 +144,9 @@ if TYPE_CHECKING:
     )
     from heapwright.model.errors import (
         UnsuitableUpstream as UnsuitableUpstream,
+    )
+    from heapwright.model.errors import (
+        UnsupportedByStrategy as UnsupportedByStrategy,
     )
     from heapwright.model.errors import (
         ViewExported as ViewExported,
@@ -208,6 +217,9 @@ if TYPE_CHECKING:
     from heapwright.spaces.anonymous import (
         AnonymousSpace as AnonymousSpace,
     )
+    from heapwright.strategies.bump import (
+        Bump as Bump,
+    )
     from heapwright.strategies.constant_time import (
         TLSF as TLSF,
     )
@@ -241,6 +253,7 @@ _HOME: dict[str, str] = {
     "BlockSeen": "heapwright.model.block",
     "Buddy": "heapwright.strategies.constant_time",
     "Buffer": "heapwright._native",
+    "Bump": "heapwright.strategies.bump",
     "Corrupted": "heapwright.owners.states",
     "CorruptedHeap": "heapwright.model.errors",
     "CorruptedMemory": "heapwright.owners.damage",
@@ -260,6 +273,7 @@ _HOME: dict[str, str] = {
     "InvalidAlignment": "heapwright.model.errors",
     "InvalidConfiguration": "heapwright.heaps.builder",
     "InvalidFree": "heapwright.model.errors",
+    "InvalidMark": "heapwright.model.errors",
     "InvalidSize": "heapwright.model.errors",
     "InvalidTransition": "heapwright.model.errors",
     "LayeredStatistics": "heapwright.model.statistics",
@@ -267,6 +281,7 @@ _HOME: dict[str, str] = {
     "Limiting": "heapwright.heaps.limiting",
     "LogEvent": "heapwright.heaps.logging",
     "Logging": "heapwright.heaps.logging",
+    "Mark": "heapwright.heaps.mark",
     "Memory": "heapwright.owners.memory",
     "NextFit": "heapwright.strategies.fits",
     "Observing": "heapwright.heaps.observing",
@@ -294,6 +309,7 @@ _HOME: dict[str, str] = {
     "Unique": "heapwright.owners.unique",
     "UnsuitableResource": "heapwright.model.errors",
     "UnsuitableUpstream": "heapwright.model.errors",
+    "UnsupportedByStrategy": "heapwright.model.errors",
     "ViewExported": "heapwright.model.errors",
     "Weak": "heapwright._native",
     "WorstFit": "heapwright.strategies.fits",
@@ -316,6 +332,7 @@ __all__ = [
     "BlockSeen",
     "Buddy",
     "Buffer",
+    "Bump",
     "Corrupted",
     "CorruptedHeap",
     "CorruptedMemory",
@@ -335,6 +352,7 @@ __all__ = [
     "InvalidAlignment",
     "InvalidConfiguration",
     "InvalidFree",
+    "InvalidMark",
     "InvalidSize",
     "InvalidTransition",
     "LayeredStatistics",
@@ -342,6 +360,7 @@ __all__ = [
     "Limiting",
     "LogEvent",
     "Logging",
+    "Mark",
     "Memory",
     "NextFit",
     "Observing",
@@ -368,6 +387,7 @@ __all__ = [
     "Unique",
     "UnsuitableResource",
     "UnsuitableUpstream",
+    "UnsupportedByStrategy",
     "ViewExported",
     "Weak",
     "WorstFit",

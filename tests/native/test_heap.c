@@ -213,9 +213,9 @@ int main(void) {
     bad_alignment();
     slices();
     parts_of_huge_pages();
-    for (long n = 1; random_program(n % 4, 7, n % 3 == 0, 200, n); n++) continue;
+    for (long n = 1; random_program(n % HW_STRATEGIES, 7, n % 3 == 0, 200, n); n++) continue;
     do {
-        for (int strategy = HW_FIRST_FIT; strategy <= HW_NEXT_FIT; strategy++, seed++)
+        for (int strategy = HW_FIRST_FIT; strategy < HW_STRATEGIES; strategy++, seed++)
             random_program(strategy, seed, seed % 5 == 0, 600, 0);
     } while (time(NULL) < end);
     puts("heap: ok");

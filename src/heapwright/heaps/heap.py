@@ -7,13 +7,15 @@ from functools import cache
 from typing import Any, Generic, Self, TypeVar
 
 from heapwright import _native
+from heapwright.heaps.mark import Mark
 from heapwright.model.block import BlockSeen
 from heapwright.model.lifecycle import State
-from heapwright.model.protocols import Strategy
+from heapwright.model.protocols import StackingStrategy, Strategy
 from heapwright.model.sizes import Size, parse_alignment
 from heapwright.model.statistics import HeapStatistics
 
 S = TypeVar("S", bound=Strategy)
+M = TypeVar("M", bound=StackingStrategy)
 
 _FUSED: dict[str, type[_native.Heap]] = {
     "first-fit": _native.FirstFitHeap,
@@ -22,6 +24,7 @@ _FUSED: dict[str, type[_native.Heap]] = {
     "next-fit": _native.NextFitHeap,
     "tlsf": _native.TLSFHeap,
     "buddy": _native.BuddyHeap,
+    "bump": _native.BumpHeap,
 }
 
 
@@ -116,6 +119,47 @@ class Heap(_native.Heap, Generic[S]):
         for offset, size, requested, live in self.walk():
             state = State.ALLOCATED if live else State.FREE
             yield BlockSeen(base + offset, size, permissions, state, requested, offset)
+
+    def mark(self: Heap[M]) -> Mark:
+        """Return a mark: `release` of it frees every block allocated since. O(1).
+
+        Marks nest. As a context manager a mark is released at the end of the block.
+
+        Raises
+        ------
+        UnsupportedByStrategy
+            The strategy does not stack its blocks, as `Bump` does.
+
+        Examples
+        --------
+        >>> import heapwright as hw
+        >>> heap = hw.Heap[hw.Bump](hw.AnonymousSpace(4096))
+        >>> kept = heap.allocate(100)
+        >>> mark = heap.mark()
+        >>> blocks = [heap.allocate(500) for _ in range(3)]
+        >>> heap.draw()
+        '[112] [512] [512] [512] 2448'
+        >>> heap.release(mark)
+        >>> heap.draw(), blocks[0].state.value
+        ('[112] 3984', 'freed')
+        """
+        return Mark(self, *self.set_mark())
+
+    def release(self: Heap[M], mark: Mark) -> None:
+        """Free every block allocated since a mark, and end that mark and all later ones.
+
+        Their handles are dead afterwards. O(blocks allocated since, whose handles must be told).
+
+        Raises
+        ------
+        ViewExported
+            A view of one of them is exported, or it is an array's; nothing was freed.
+        InvalidMark
+            It is another heap's, or was released, or an earlier one was; nothing was freed.
+        UnsupportedByStrategy
+            The strategy does not stack its blocks.
+        """
+        mark.release_on(self)
 
     def draw(self) -> str:
         """Return the heap on one line: allocated bytes of live blocks in brackets, holes without. O(n)."""

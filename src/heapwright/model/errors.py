@@ -319,6 +319,49 @@ class CorruptedHeap(HeapwrightError, RuntimeError):
         )
 
 
+class InvalidMark(HeapwrightError, ValueError):
+    """A mark that cannot be released here. Nothing was freed.
+
+    Attributes
+    ----------
+    mark, resource : str; what was given, and to whom
+    reason : "released" or "foreign"
+    """
+
+    mark: str
+    resource: str
+    reason: str
+
+    def __init__(self, *, mark: str, resource: str, reason: str) -> None:
+        how = {
+            "released": "it, or one before it, was released already. Take a new one with mark()",
+            "foreign": "it belongs to another heap. Release it on its own: mark.heap.release(mark)",
+        }[reason]
+        super().__init__(f"cannot release {mark} on {resource}: {how}", mark=mark, resource=resource, reason=reason)
+
+
+class UnsupportedByStrategy(HeapwrightError, TypeError):
+    """The heap's strategy has no such operation. Nothing was changed.
+
+    Attributes
+    ----------
+    operation, strategy, use : str; what was asked for, of which strategy, and which one has it
+    """
+
+    operation: str
+    strategy: str
+    use: str
+
+    def __init__(self, *, operation: str, strategy: str, use: str) -> None:
+        super().__init__(
+            f"a {strategy} heap has no {operation}: its blocks do not lie in the order of their allocation. "
+            f"Make the heap with the strategy {use}",
+            operation=operation,
+            strategy=strategy,
+            use=use,
+        )
+
+
 class SpaceInUse(HeapwrightError, ValueError):
     """A second heap on one space: two strategies would hand out the same bytes.
 

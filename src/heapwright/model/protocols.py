@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from heapwright.model.block import Block
 from heapwright.model.sizes import Size
@@ -15,6 +15,13 @@ class Strategy(Protocol):
     """Which offset a request gets: a name for a compiled decision procedure, and its options."""
 
     name: ClassVar[str]  #: as the command line and traces write it, such as ``"best-fit"``
+
+
+@runtime_checkable
+class StackingStrategy(Strategy, Protocol):
+    """A strategy that puts blocks in the order of their allocation: a mark divides the older from the younger."""
+
+    stacks: ClassVar[Literal[True]]  #: said by the type alone, for checkers
 
 
 class Resource(Protocol[B]):

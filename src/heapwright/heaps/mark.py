@@ -1,0 +1,58 @@
+"""Mark: a place in a heap whose blocks lie one behind the other; to release it frees everything since."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from heapwright import _native
+from heapwright.model.errors import InvalidMark
+
+
+class Mark:
+    """A place in time and space of one heap; `Heap.mark` makes them.
+
+    Examples
+    --------
+    >>> import heapwright as hw
+    >>> heap = hw.Heap[hw.Bump](hw.AnonymousSpace(4096))
+    >>> with heap.mark() as mark:
+    ...     block = heap.allocate(100)
+    ...     mark.is_open
+    True
+    >>> mark.is_open, heap.statistics().block_count
+    (False, 0)
+    """
+
+    __slots__ = ("_depth", "_heap", "_serial")
+
+    def __init__(self, heap: _native.Heap, serial: int, depth: int) -> None:
+        self._heap, self._serial, self._depth = heap, serial, depth
+
+    def __repr__(self) -> str:
+        return f"<mark {self._serial} of {self._heap!r}, {'open' if self.is_open else 'released'}>"
+
+    @property
+    def heap(self) -> _native.Heap:
+        """Whose mark it is."""
+        return self._heap
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be released: neither it nor an earlier one was. O(1)."""
+        return self._heap.is_mark_open(self._serial, self._depth)
+
+    def release_on(self, heap: _native.Heap) -> None:
+        """Release it, if it is that heap's: see `Heap.release`."""
+        if heap is not self._heap:
+            raise InvalidMark(mark=repr(self), resource=repr(heap), reason="foreign")
+        if not heap.release_mark(self._serial, self._depth):
+            raise InvalidMark(mark=repr(self), resource=repr(heap), reason="released")
+
+    def __enter__(self) -> Mark:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.is_open:  # else the program has released it, or an earlier one
+            self.release_on(self._heap)
