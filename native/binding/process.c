@@ -147,5 +147,6 @@ int hw_bind_process(PyObject *module) {
     if (result < 0) return -1;
     if (PyModule_AddIntConstant(module, "RECORD_MAGIC", (long)HW_RECORD_MAGIC) < 0) return -1;
     if (PyModule_AddIntConstant(module, "RECORD_VERSION", HW_RECORD_VERSION) < 0) return -1;
+    if (PyModule_AddIntConstant(module, "RECORD_HEAPS", HW_RECORD_HEAPS) < 0) return -1;
     return PyModule_AddIntConstant(module, "RECORD_SIZE_CLASSES", HW_RECORD_SIZE_CLASSES);
 }

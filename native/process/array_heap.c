@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "os/pages.h"
+#include "process/record.h"
 
 enum { SLOTS_FIRST = 256 }; /* one page */
 
@@ -70,6 +71,7 @@ static void forget_if_idle(hw_array_heap *self) {
     *link = self->next;
     hw_pages_release(self->table.slots, table_bytes(self->table.capacity));
     self->table = (hw_address_table){0};
+    hw_record_clear_heap(self->place);
     self->left(self);
 }
 
@@ -82,6 +84,7 @@ int hw_array_heap_serve(hw_array_heap *self, bool *newly) {
         int error = new_slots(SLOTS_FIRST, &slots);
         if (error != 0) return error;
         hw_address_table_init(&self->table, slots, SLOTS_FIRST);
+        self->place = hw_record_place_heap(self->heap->space->base, self->heap->space->size_bytes);
         self->next = hw_array_heap_known;
         hw_array_heap_known = self;
         *newly = true;
@@ -99,6 +102,19 @@ hw_array_heap *hw_array_heap_of(const void *address) {
 
 /* ---- blocks ---- */
 
+static uint64_t requested(const hw_array_heap *self, hw_strategy_handle handle) {
+    return hw_strategy_see(self->heap->control, handle.number).requested_bytes;
+}
+
+/* A3: so many blocks more, of so many bytes more in all. */
+static void book(hw_array_heap *self, int blocks, int64_t bytes) {
+    hw_record *record = hw_process_record;
+    record->array_heaps_blocks += blocks;
+    record->array_heaps_bytes += bytes;
+    if (self->place >= 0) record->heaps[self->place].array_bytes += bytes;
+    hw_record_note_peak(record);
+}
+
 static void *allocate(hw_array_heap *self, size_t size_bytes, bool zeroed) {
     hw_heap *heap = self->heap;
     hw_strategy_handle handle;
@@ -110,6 +126,8 @@ static void *allocate(hw_array_heap *self, size_t size_bytes, bool zeroed) {
     if (hw_heap_back_fused(heap, hw_heap_strategy(heap), handle, size_bytes) != 0) return NULL;
     char *address = heap->space->base + handle.offset_bytes;
     hw_address_table_insert(&self->table, (uint64_t)(uintptr_t)address, handle.number);
+    book(self, 1, (int64_t)size_bytes);
+    hw_record_note_size(hw_process_record, size_bytes);
     return address;
 }
 
@@ -128,17 +146,24 @@ void hw_array_heap_free(hw_array_heap *self, void *address) {
     uint64_t number;
     self->enter(self); /* the block being freed keeps the heap */
     hw_strategy_handle handle = handle_at(self, address, "free");
+    uint64_t requested_bytes = requested(self, handle);
     if (hw_heap_free_fused(self->heap, hw_heap_strategy(self->heap), handle) != 0) die("free", address);
     hw_address_table_remove(&self->table, (uint64_t)(uintptr_t)address, &number);
+    book(self, -1, -(int64_t)requested_bytes);
     self->blocks--;
     forget_if_idle(self);
 }
 
 bool hw_array_heap_resize(hw_array_heap *self, void *address, size_t size_bytes) {
     self->enter(self);
-    return hw_heap_resize(self->heap, handle_at(self, address, "realloc"), size_bytes) == 0;
+    hw_strategy_handle handle = handle_at(self, address, "realloc");
+    uint64_t before_bytes = requested(self, handle);
+    if (hw_heap_resize(self->heap, handle, size_bytes) != 0) return false;
+    book(self, 0, (int64_t)size_bytes - (int64_t)before_bytes);
+    hw_record_note_size(hw_process_record, size_bytes);
+    return true;
 }
 
 size_t hw_array_heap_size(const hw_array_heap *self, const void *address) {
-    return hw_strategy_see(self->heap->control, handle_at(self, address, "realloc").number).requested_bytes;
+    return requested(self, handle_at(self, address, "realloc"));
 }

@@ -8,6 +8,8 @@
  * Invariants:
  *   A1  the known heaps are the one that serves, and those with blocks
  *   A2  the table of a heap holds the address of each of its array blocks, and nothing else
+ *   A3  the record counts the bytes that were asked for of all these blocks, and for each heap that has a place in it, of
+ *       that heap's
  *
  * Not thread-safe: everything here is called with the lock of the heaps held (the GIL). `enter` may let it go for a while. */
 #ifndef HW_PROCESS_ARRAY_HEAP_H
@@ -30,6 +32,7 @@ typedef struct hw_array_heap {
     size_t blocks; /* live ones, and one that is being made */
     hw_address_table table;
     struct hw_array_heap *next; /* among the known */
+    int place;                  /* in the record, or -1 */
 } hw_array_heap;
 
 /* The heap that serves, or NULL. */

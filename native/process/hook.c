@@ -24,14 +24,11 @@ static void note_forwarded(void *address, size_t size_bytes) {
         record->failed_blocks++;
         return;
     }
-    unsigned class = hw_record_size_class(size_bytes);
-    record->size_class_count[class]++;
-    record->size_class_bytes[class] += (int64_t)size_bytes;
+    hw_record_note_size(record, size_bytes);
     record->forwarded_blocks++;
     if (hw_hook_knows_sizes) {
         record->forwarded_bytes += (int64_t)hw_libc_usable_bytes(address);
-        int64_t both = record->heap_allocated_bytes + record->forwarded_bytes;
-        if (both > record->peak_bytes) record->peak_bytes = both;
+        hw_record_note_peak(record);
     }
     hw_sampler_allocated(address, size_bytes);
     hw_keeper_ensure();

@@ -122,13 +122,10 @@ static inline void note_allocated(size_t requested, size_t allocated) {
     record->heap_requested_bytes += (int64_t)requested;
     record->heap_allocated_bytes += (int64_t)allocated;
     record->heap_blocks++;
-    int64_t both = record->heap_allocated_bytes + record->forwarded_bytes;
-    if (both > record->peak_bytes) record->peak_bytes = both;
+    hw_record_note_peak(record);
     if (record->heap_requested_bytes > record->peak_requested_bytes)
         record->peak_requested_bytes = record->heap_requested_bytes;
-    unsigned class = hw_record_size_class(requested);
-    record->size_class_count[class]++;
-    record->size_class_bytes[class] += (int64_t)requested;
+    hw_record_note_size(record, requested);
     atomic_store_explicit(&events, atomic_load_explicit(&events, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 

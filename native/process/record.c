@@ -35,6 +35,20 @@ int hw_record_open(const char *directory) {
     return 0;
 }
 
+int hw_record_place_heap(const void *base, size_t size_bytes) {
+    for (int place = 0; place < HW_RECORD_HEAPS; place++) {
+        hw_record_heap *heap = &hw_process_record->heaps[place];
+        if (heap->size_bytes != 0) continue;
+        *heap = (hw_record_heap){.base = (int64_t)(uintptr_t)base, .size_bytes = (int64_t)size_bytes};
+        return place;
+    }
+    return -1;
+}
+
+void hw_record_clear_heap(int place) {
+    if (place >= 0) hw_process_record->heaps[place] = (hw_record_heap){0};
+}
+
 void hw_record_before_fork(void) { at_fork = *hw_process_record; }
 
 void hw_record_forked(void) {
@@ -48,7 +62,8 @@ void hw_record_forked(void) {
     private_record.returned_cap_bytes = private_record.returned_idle_bytes = private_record.returned_asked_bytes = 0;
     private_record.libc_trims = private_record.libc_trimmed_bytes = 0;
     private_record.finished = 0;
-    private_record.peak_bytes = private_record.heap_allocated_bytes + private_record.forwarded_bytes;
+    private_record.peak_bytes = 0;
+    hw_record_note_peak(&private_record);
     private_record.peak_requested_bytes = private_record.heap_requested_bytes;
     private_record.peak_retained_bytes = private_record.retained_bytes;
     if (session_directory[0] == 0) return;

@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 #define HW_RECORD_MAGIC INT64_C(0x3130444345524857) /* "WHRECD01" */
-#define HW_RECORD_VERSION 1
+#define HW_RECORD_VERSION 2
 #define HW_RECORD_SIZE_CLASSES 48 /* class k counts requests of 2^k .. 2^(k+1)-1 bytes */
+#define HW_RECORD_HEAPS 8         /* of which the places are written down; arrays in more are counted, but not placed */
 
 #define HW_RECORD_FIELDS(X)                                                                                          \
     X(magic)                                                                                                         \
@@ -32,8 +33,11 @@
     X(forwarded_blocks)                                                                                              \
     X(failed_blocks)        /* requests that nobody could serve */                                                   \
     X(spilled_bytes)        /* total forwarded because the page heap could not grow */                               \
-    /* both together */                                                                                              \
-    X(peak_bytes)           /* largest heap_allocated_bytes + forwarded_bytes */                                     \
+    /* arrays in heaps of the program's own */                                                                       \
+    X(array_heaps_bytes)    /* live, as asked for */                                                                 \
+    X(array_heaps_blocks)                                                                                            \
+    /* all three together */                                                                                         \
+    X(peak_bytes)           /* largest heap_allocated_bytes + forwarded_bytes + array_heaps_bytes */                 \
     X(peak_requested_bytes) /* largest heap_requested_bytes */                                                       \
     /* the page heap's memory */                                                                                     \
     X(heap_base)            /* first address; 0 where there is no page heap */                                       \
@@ -60,12 +64,18 @@
     X(minor_faults)                                                                                                  \
     X(major_faults)
 
+/* A heap that has arrays in it: where its space lies, and what arrays have of it. All zero: a free place. */
+typedef struct {
+    int64_t base, size_bytes, array_bytes;
+} hw_record_heap;
+
 typedef struct {
 #define HW_FIELD(name) int64_t name;
     HW_RECORD_FIELDS(HW_FIELD)
 #undef HW_FIELD
     int64_t size_class_count[HW_RECORD_SIZE_CLASSES];
     int64_t size_class_bytes[HW_RECORD_SIZE_CLASSES];
+    hw_record_heap heaps[HW_RECORD_HEAPS];
 } hw_record;
 
 /* Never NULL: until a file is opened the counters go to private memory. */
@@ -75,6 +85,23 @@ static inline unsigned hw_record_size_class(size_t size_bytes) {
     unsigned log = size_bytes == 0 ? 0 : 63 - (unsigned)__builtin_clzll(size_bytes);
     return log < HW_RECORD_SIZE_CLASSES ? log : HW_RECORD_SIZE_CLASSES - 1;
 }
+
+/* Notes the live bytes of arrays, wherever they lie, if they are more than ever. */
+static inline void hw_record_note_peak(hw_record *record) {
+    int64_t live = record->heap_allocated_bytes + record->forwarded_bytes + record->array_heaps_bytes;
+    if (live > record->peak_bytes) record->peak_bytes = live;
+}
+
+/* Counts a request by its size. */
+static inline void hw_record_note_size(hw_record *record, size_t size_bytes) {
+    unsigned class = hw_record_size_class(size_bytes);
+    record->size_class_count[class]++;
+    record->size_class_bytes[class] += (int64_t)size_bytes;
+}
+
+/* Writes down where a heap of the program's own lies: its place in `heaps`, or -1 where all are taken. */
+int hw_record_place_heap(const void *base, size_t size_bytes);
+void hw_record_clear_heap(int place);
 
 /* Carries the counters over to <directory>/<pid>.record. Returns 0 or errno; the counters go on in either case. */
 int hw_record_open(const char *directory);

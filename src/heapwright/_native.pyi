@@ -28,6 +28,7 @@ RECORD_FIELDS: tuple[str, ...]
 RECORD_MAGIC: int
 RECORD_VERSION: int
 RECORD_SIZE_CLASSES: int
+RECORD_HEAPS: int
 
 def numpy_install(multiarray: object, mode: int, raw: bool, /) -> None: ...
 def numpy_uninstall() -> bool: ...

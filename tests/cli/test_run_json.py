@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heapwright.observe.resident import ARRAYS_LIVE, HOLDERS, UNEXPLAINED
+from heapwright.observe.resident import ARRAYS_LIVE, HEAPS_REST, HOLDERS, UNEXPLAINED
 
 ROOT = Path(__file__).parents[2]
 SURFACE_KEYS = {
@@ -153,6 +153,26 @@ def test_who_only_watches_looks_again_after_a_fork(run_json: Callable) -> None:
     )
     (child,) = document["children"]
     assert child["peak_resident_bytes"] > 64 << 20
+
+
+def test_arrays_in_a_heap_of_the_programs_own(run_json: Callable) -> None:
+    document = run_json("""
+        import numpy, heapwright
+        heap = heapwright.Heap(heapwright.AnonymousSpace("256MiB"))
+        heapwright.adapters.numpy.install(heap)
+        kept = numpy.ones(8 << 20)
+        gone = numpy.ones(4 << 20)
+        block = heap.allocate("16MiB")
+        block.view()[:] = bytes(16 << 20)
+        del gone
+    """)
+    held = {holder["holder"]: holder["bytes"] for holder in document["resident_breakdown"]}
+    assert 64 << 20 <= held[ARRAYS_LIVE] < 68 << 20
+    assert 48 << 20 <= held[HEAPS_REST] < 49 << 20
+    assert held[UNEXPLAINED] < 2 << 20
+    assert total(document["resident_breakdown"]) == document["final_resident_bytes"]
+    assert document["arrays"]["peak_bytes"] >= 96 << 20
+    assert "heaps that the program put under its arrays" in document["stderr"]
 
 
 def test_quiet_writes_json_only(run_json: Callable) -> None:

@@ -4,6 +4,7 @@
 #include "os/pages.h"
 #include "process/array_heap.h"
 #include "process/heap_hook.h"
+#include "process/record.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -59,16 +60,29 @@ static void serve(owned *heap) {
 }
 
 static void check(void) {
+    int64_t all_blocks = 0, all_bytes = 0;
     for (int i = 0; i < HEAPS; i++) {
         uint64_t where;
         owned *heap = &heaps[i];
         size_t blocks = 0;
-        for (int j = 0; j < count; j++) blocks += hw_array_heap_of(live[j].address) == &heap->arrays;
+        int64_t bytes = 0;
+        for (int j = 0; j < count; j++)
+            if (hw_array_heap_of(live[j].address) == &heap->arrays) blocks++, bytes += (int64_t)live[j].size_bytes;
+        all_blocks += (int64_t)blocks, all_bytes += bytes;
         assert(hw_heap_check(&heap->heap, &where) == NULL);
         assert(heap->arrays.blocks == blocks && hw_strategy_totals_of(heap->heap.control).blocks == blocks);
         assert(heap->kept == (blocks != 0 || hw_array_heap_serving == &heap->arrays)); /* A1 */
         if (heap->kept) assert(heap->arrays.table.count == blocks && hw_address_table_check(&heap->arrays.table)); /* A2 */
+        int places = 0; /* A3 */
+        for (int place = 0; place < HW_RECORD_HEAPS; place++) {
+            const hw_record_heap *written = &hw_process_record->heaps[place];
+            if (written->size_bytes == 0 || written->base != (int64_t)(uintptr_t)heap->space.base) continue;
+            assert(heap->arrays.place == place && written->array_bytes == bytes && written->size_bytes == SPACE_BYTES);
+            places++;
+        }
+        assert(places == heap->kept);
     }
+    assert(hw_process_record->array_heaps_blocks == all_blocks && hw_process_record->array_heaps_bytes == all_bytes);
 }
 
 static size_t random_size(void) { return random_below(4) == 0 ? random_below(400000) + 1 : random_below(3000) + 1; }

@@ -220,6 +220,10 @@ def _given_back(outcome: Outcome, record: Record, ink: _Ink) -> Iterator[str]:
     holders = outcome.end.breakdown.holders
     kept = [
         (holders[resident.ARRAYS_RETAINED], "arrays: kept for the next request; goes back when the program is idle"),
+        (
+            holders[resident.HEAPS_REST],
+            "heaps that the program put under its arrays: what is not an array; see Heap.trim()",
+        ),
         (holders[resident.OBJECTS_FREE], "CPython: an arena of 1 MiB goes back when its last object dies"),
         (holders[resident.LIBC_FREE], "C library: free blocks below live ones, or too small for a page of their own"),
     ]

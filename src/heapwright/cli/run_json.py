@@ -81,7 +81,11 @@ def _look(look: Look | None) -> dict[str, Any]:
 def _arrays(record: Record | None) -> dict[str, Any] | None:
     if record is None:
         return None
-    names = [name for name in record.fields if name.startswith(("heap_", "forwarded", "returned", "retained", "peak_"))]
+    names = [
+        name
+        for name in record.fields
+        if name.startswith(("heap_", "array_heaps_", "forwarded", "returned", "retained", "peak_"))
+    ]
     names += ["failed_blocks", "spilled_bytes", "reused_bytes", "fresh_bytes"]
     figures: dict[str, Any] = {name: record[name] for name in names if name not in ("heap_base", "peak_resident_bytes")}
     return (

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SIZE_CLASSES = _native.RECORD_SIZE_CLASSES
+HEAPS = _native.RECORD_HEAPS
 
 
 class SizeClass(NamedTuple):
@@ -20,6 +21,14 @@ class SizeClass(NamedTuple):
     low_bytes: int
     requests: int
     total_bytes: int
+
+
+class ArrayHeap(NamedTuple):
+    """A heap of the program's own with arrays in it: its space, and the bytes that arrays asked it for."""
+
+    start: int
+    size_bytes: int
+    array_bytes: int
 
 
 class Record:
@@ -31,13 +40,21 @@ class Record:
         Name -> value, under the names of native/process/record.h.
     size_classes
         How many requests there were of each size; only classes that occurred.
+    array_heaps
+        The heaps of the program's own that have arrays; at most `HEAPS` of them.
     """
 
-    __slots__ = ("fields", "size_classes")
+    __slots__ = ("array_heaps", "fields", "size_classes")
 
-    def __init__(self, fields: Mapping[str, int], size_classes: tuple[SizeClass, ...]) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, int],
+        size_classes: tuple[SizeClass, ...],
+        array_heaps: tuple[ArrayHeap, ...] = (),
+    ) -> None:
         self.fields = fields
         self.size_classes = size_classes
+        self.array_heaps = array_heaps
 
     def __getitem__(self, name: str) -> int:
         return self.fields[name]
@@ -70,7 +87,7 @@ def read_record(path: str) -> Record | None:
     True
     """
     names = _native.RECORD_FIELDS
-    layout = struct.Struct(f"<{len(names) + 2 * SIZE_CLASSES}q")
+    layout = struct.Struct(f"<{len(names) + 2 * SIZE_CLASSES + 3 * HEAPS}q")
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             content = file.read()
@@ -83,10 +100,11 @@ def read_record(path: str) -> Record | None:
     if fields["magic"] != _native.RECORD_MAGIC or fields["version"] != _native.RECORD_VERSION:
         return None
     counts = values[len(names) : len(names) + SIZE_CLASSES]
-    totals = values[len(names) + SIZE_CLASSES :]
+    totals = values[len(names) + SIZE_CLASSES : len(names) + 2 * SIZE_CLASSES]
+    heaps = (ArrayHeap(*values[at : at + 3]) for at in range(len(names) + 2 * SIZE_CLASSES, len(values), 3))
     classes = tuple(
         SizeClass(1 << power, count, total)
         for power, (count, total) in enumerate(zip(counts, totals, strict=True))
         if count
     )
-    return Record(MappingProxyType(fields), classes)
+    return Record(MappingProxyType(fields), classes, tuple(heap for heap in heaps if heap.size_bytes > 0))

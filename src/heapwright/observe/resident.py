@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ARRAYS_LIVE = "arrays, live"
 ARRAYS_RETAINED = "arrays, retained"
+HEAPS_REST = "arrays' heaps, the rest"
 OBJECTS_LIVE = "CPython objects, live"
 OBJECTS_FREE = "CPython arenas, free"
 LIBC_LIVE = "C library heap, live"
@@ -34,12 +35,13 @@ SHARED = "shared memory"
 OWN = "heapwright's records"
 UNEXPLAINED = "unexplained"
 HOLDERS = (
-    *(ARRAYS_LIVE, ARRAYS_RETAINED, OBJECTS_LIVE, OBJECTS_FREE, LIBC_LIVE, LIBC_FREE),
+    *(ARRAYS_LIVE, ARRAYS_RETAINED, HEAPS_REST, OBJECTS_LIVE, OBJECTS_FREE, LIBC_LIVE, LIBC_FREE),
     *(FILES, LIBRARY_DATA, STACKS, SHARED, OWN, UNEXPLAINED),
 )
 
 # Owners before they are divided into live and free.
 _PAGE_HEAP, _ARENAS, _MALLOC_HEAPS, _MALLOC_BLOCKS = "page heap", "arenas", "malloc heaps", "malloc blocks"
+_ARRAY_HEAP = "heap at "  # and its address
 
 SHARED_PREFIXES = ("/memfd:", "/dev/shm/", "/SYSV", "/dev/zero", "/anon_hugepage", "/run/shm/")
 DEFAULT_STACK_BYTES = 8 << 20
@@ -138,6 +140,11 @@ def _holders(
     page_heap = owned.get(_PAGE_HEAP, 0)
     holders[ARRAYS_RETAINED] = min(page_heap, max(0, record["retained_bytes"])) if record else 0
     holders[ARRAYS_LIVE] = page_heap - holders[ARRAYS_RETAINED]
+    for heap in record.array_heaps if record else ():
+        resident = owned.get(f"{_ARRAY_HEAP}{heap.start}", 0)
+        arrays = min(resident, max(0, heap.array_bytes))
+        holders[ARRAYS_LIVE] += arrays
+        holders[HEAPS_REST] += resident - arrays
     arena_bytes = owned.get(_ARENAS, 0)
     holders[OBJECTS_LIVE] = min(arena_bytes, objects.live_bytes) if objects else arena_bytes
     holders[OBJECTS_FREE] = arena_bytes - holders[OBJECTS_LIVE]
@@ -192,8 +199,7 @@ class _Owners:
         self._pagemap = pagemap
         self._arenas = arenas
         self._session = session + "/" if session else None
-        start = record["heap_base"] if record else 0
-        self._page_heap = (start, start + record["heap_committed_bytes"]) if record and start else (0, 0)
+        self._written_down = list(_written_down(record)) if record else []
         self._file_end = 0
         self._block_end = 0
 
@@ -241,17 +247,24 @@ class _Owners:
             at = end
 
     def _known(self, mapping: Mapping) -> Iterator[tuple[str, int, int]]:
-        start, end = max(mapping.start, self._page_heap[0]), min(mapping.end, self._page_heap[1])
-        if start < end:
-            yield _PAGE_HEAP, start, end
-            return
+        found = [
+            (max(mapping.start, start), min(mapping.end, end), owner)
+            for owner, start, end in self._written_down
+            if start < mapping.end and mapping.start < end
+        ]
+        found += ((start, end, _ARENAS) for start, end in self._arenas_in(mapping))
+        for start, end, owner in sorted(found):
+            yield owner, start, end
+
+    def _arenas_in(self, mapping: Mapping) -> Iterator[tuple[int, int]]:
+        """Yield arenas of CPython, each with those that follow it without a gap, as (start, end)."""
         index = bisect_left(self._arenas, mapping.start)
         while index < len(self._arenas) and self._arenas[index] + ARENA_BYTES <= mapping.end:
             first = end = self._arenas[index]
             while index < len(self._arenas) and self._arenas[index] == end:
                 end += ARENA_BYTES
                 index += 1
-            yield _ARENAS, first, end
+            yield first, end
 
     def _unknown(
         self, mapping: Mapping, before: Mapping | None, start: int, end: int, run_end: int
@@ -285,6 +298,14 @@ class _Owners:
             pass  # process_vm_readv is refused: what it holds stays unexplained
         if start < end:
             yield UNEXPLAINED, start, end
+
+
+def _written_down(record: Record) -> Iterator[tuple[str, int, int]]:
+    """Yield (owner, start, end) of what the process has written down of its own memory."""
+    if start := record["heap_base"]:
+        yield _PAGE_HEAP, start, start + record["heap_committed_bytes"]
+    for heap in record.array_heaps:
+        yield f"{_ARRAY_HEAP}{heap.start}", heap.start, heap.start + heap.size_bytes
 
 
 def _is_guard(before: Mapping | None, start: int) -> bool:
