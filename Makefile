@@ -6,7 +6,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .SECONDARY:
-.PHONY: help setup run test check lint type sanitize sanitize-memory sanitize-threads fuzz bench suites prove docs clean
+.PHONY: help setup run test check lint type sanitize sanitize-memory sanitize-threads fuzz bench suites prove prove-short prove-tools theorems docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -101,12 +101,21 @@ suites: $(STAMP) ## SUITES=numpy|pandas|sklearn: other people's tests without an
 	$(PIP) --editable '.[suites]'
 	nice $(BIN)/python tests/suites/run.py $(SUITES)
 
-# ---- what is not there yet -----------------------------------------------------------------------------------------
+# ---- what proves ---------------------------------------------------------------------------------------------------
 
-prove: ## not built yet: the theorems and their checks come with a later milestone
-	@echo "make prove: there is nothing to run yet; the theorems and their checkers come with a later milestone." >&2
-	@echo "What is checked today: 'make test' compares core and model in lock-step, 'make sanitize' runs the core." >&2
-	@exit 1
+prove: $(STAMP) ## check every theorem, and that each check finds its planted faults (docs/how-to/prove.md)
+	nice $(BIN)/heapwright prove
+
+prove-short: $(STAMP) ## the same in smaller scopes: what CI runs
+	$(BIN)/heapwright prove --short
+
+prove-tools: ## CBMC, the model checker for the C core, into build/cbmc; nothing is installed
+	tools/install-cbmc.sh
+
+theorems: $(STAMP) ## write docs/reference/theorems.md anew, from the theorems
+	$(BIN)/python -m heapwright.prove.page docs/reference/theorems.md
+
+# ---- what is not there yet -----------------------------------------------------------------------------------------
 
 docs: ## not built yet: read docs/README.md; its examples are run by `make test`
 	@echo "make docs: no site is built yet; it comes with a later milestone. The pages are Markdown: docs/README.md." >&2

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from heapwright import adapters as adapters
+    from heapwright import prove as prove
     from heapwright._native import (
         Block as Block,
     )
@@ -214,12 +215,6 @@ if TYPE_CHECKING:
     from heapwright.pools.fixed import (
         FixedPool as FixedPool,
     )
-    from heapwright.pools.typed import (
-        TypedBuffer as TypedBuffer,
-    )
-    from heapwright.pools.typed import (
-        TypedPool as TypedPool,
-    )
     from heapwright.spaces.anonymous import (
         AnonymousSpace as AnonymousSpace,
     )
@@ -311,8 +306,6 @@ _HOME: dict[str, str] = {
     "TLSF": "heapwright.strategies.constant_time",
     "ThreadSafe": "heapwright.heaps.thread_safe",
     "Tracking": "heapwright.heaps.tracking",
-    "TypedBuffer": "heapwright.pools.typed",
-    "TypedPool": "heapwright.pools.typed",
     "Unallocated": "heapwright.owners.states",
     "Unique": "heapwright.owners.unique",
     "UnsuitableResource": "heapwright.model.errors",
@@ -326,7 +319,7 @@ _HOME: dict[str, str] = {
     "parse_size": "heapwright.model.sizes",
     "read_log": "heapwright.heaps.logging",
 }
-_ROOMS = frozenset({"adapters", "model"})
+_ROOMS = frozenset({"adapters", "model", "prove"})
 
 __all__ = [
     "TLSF",
@@ -391,8 +384,6 @@ __all__ = [
     "SystemCallFailed",
     "ThreadSafe",
     "Tracking",
-    "TypedBuffer",
-    "TypedPool",
     "Unallocated",
     "Unique",
     "UnsuitableResource",
@@ -406,6 +397,7 @@ __all__ = [
     "format_size",
     "is_corrupted",
     "parse_size",
+    "prove",
     "read_log",
 ]
 

@@ -168,7 +168,7 @@ class Account:
 
 # ---- pools and buffers (binding/fixed_pool.c, slot_store.c, chunk_table.c, buffer.c) ----
 
-@disjoint_base
+@final
 class Buffer:
     @property
     def address(self) -> int: ...
@@ -190,9 +190,7 @@ class Buffer:
 
 @disjoint_base
 class FixedPool:
-    def __new__(
-        cls, upstream: Resource[Any], block_bytes: int, alignment: int, capacity: int, buffer_type: type[Buffer], /
-    ) -> Self: ...
+    def __new__(cls, upstream: Resource[Any], block_bytes: int, alignment: int, capacity: int, /) -> Self: ...
     def acquire(self) -> Buffer: ...
     def try_acquire(self) -> Buffer | None: ...
     def release(self, buffer: Buffer, /) -> None: ...

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": ("heapwright.cli.run", "run a program on managed memory and report where every byte went"),
+    "prove": ("heapwright.cli.prove", "check the theorems, and that each check finds planted faults"),
     "doctor": ("heapwright.cli.doctor", "what this machine offers: yes / denied (why) / absent"),
 }
-NOT_YET = ("report", "top", "replay", "advise", "prove", "bench")
+NOT_YET = ("report", "top", "replay", "advise", "bench")
 
 USAGE = f"""\
 usage: heapwright COMMAND [options]
 
   run [options] program.py [args...]        {COMMANDS["run"][1]}
   run [options] -m package.module [args...]
+  prove [--short] [--only NAME]             {COMMANDS["prove"][1]}
   doctor [--json]                           {COMMANDS["doctor"][1]}
 
   --version, --help
