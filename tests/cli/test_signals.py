@@ -129,6 +129,43 @@ def test_a_program_that_stops_itself_stops_the_job(start: Callable) -> None:
     assert (out, process.returncode) == ("on\n", 3)
 
 
+STOPS = """
+import os, signal, sys
+seen = []
+signal.signal(signal.SIGCONT, lambda *_: seen.append(1))
+print("ready", flush=True)
+print(os.getpid(), flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+import time; time.sleep(0.3)
+print("on", len(seen), flush=True)
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("to", ["program", "supervisor", "group"])
+def test_a_stopped_program_goes_on_whoever_is_continued(start: Callable, to: str) -> None:
+    process = start(STOPS)
+    program = int(process.stdout.readline())
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    if to == "group":
+        os.killpg(process.pid, signal.SIGCONT)
+    else:
+        os.kill(program if to == "program" else process.pid, signal.SIGCONT)
+    out, _ = process.communicate(timeout=20)
+    assert (out, process.returncode) == ("on 1\n", 3)
+
+
+def test_a_stopped_program_that_is_killed(start: Callable) -> None:
+    process = start(STOPS)
+    program = int(process.stdout.readline())
+    os.waitpid(process.pid, os.WUNTRACED)
+    os.kill(program, signal.SIGKILL)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGKILL
+    assert "killed by SIGKILL" in err
+
+
 def on_a_terminal(tmp_path: Path, body: str, keys: Callable[[int, Callable[[bytes], None]], None]) -> tuple[int, str]:
     """Run under a pseudo-terminal of its own; `keys` gets the terminal and a way to wait for output."""
     (tmp_path / "prog.py").write_text(textwrap.dedent(body))

@@ -6,7 +6,8 @@ it:
 
 * the terminal (``SI_KERNEL``) sends to the whole foreground process group, so the program has it already;
 * a `kill` of the group reaches the program too, and the witness (:mod:`.witness`) says so;
-* a `kill` of the supervisor alone is passed on.
+* a `kill` of the supervisor alone is passed on;
+* SIGCONT from the waker (:mod:`.waker`) says that the program has been continued already.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import time
 
 from heapwright import _native
+from heapwright.cli.waker import stop_until_woken
 from heapwright.cli.witness import Witness
 
 TYPE_CHECKING = False
@@ -74,6 +76,7 @@ class Supervisor:
         # A child that is ignored is reaped by the kernel and its figures are lost.
         self._original_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL) or signal.SIG_DFL
         self._witness = Witness(PASSED_ON)
+        self._waker = -1  # the process that woke us last
         self.started_s = time.monotonic()
         self.pid = self._spawn(command, environment)
 
@@ -129,7 +132,7 @@ class Supervisor:
         return FIRST_LOOK_EVERY_S if time.monotonic() - self.started_s < 1 else LOOK_EVERY_S
 
     def _pass_on(self, event: signal.struct_siginfo) -> None:
-        if event.si_code == SI_KERNEL or self._witness.saw(event.si_signo):
+        if event.si_code == SI_KERNEL or self._witness.saw(event.si_signo) or event.si_pid == self._waker:
             return
         self._send(event.si_signo)
 
@@ -147,7 +150,7 @@ class Supervisor:
             elif event.si_code == os.CLD_STOPPED:
                 if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is None:
                     continue  # it was continued meanwhile
-                os.kill(os.getpid(), signal.SIGSTOP)  # until somebody sends SIGCONT, which is then passed on
+                self._waker = stop_until_woken(self.pid)  # a SIGCONT to us is then passed on
             else:
                 _, status, rusage = os.wait4(self.pid, 0)
                 return Ending(status, rusage, time.monotonic() - self.started_s)
