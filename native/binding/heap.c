@@ -40,6 +40,7 @@ static void wait_until_idle(HeapObject *self) {
 }
 
 FUSED void enter(HeapObject *self) {
+    if (__builtin_expect(self->until_tick != 0, 0) && --self->until_tick == 0) hw_heap_decay_in_passing(self);
     if (__builtin_expect(self->busy, 0)) wait_until_idle(self);
 }
 
@@ -329,6 +330,8 @@ static PyGetSetDef heap_getset[] = {
     {"capacity_bytes", (getter)get_capacity, NULL, "Bytes that blocks and holes have together: whole granules.", NULL},
     {"granule_bytes", (getter)get_granule, NULL, "What every offset and allocated size is a multiple of.", NULL},
     {"alignment", (getter)get_alignment, NULL, "In bytes, for requests that name none.", NULL},
+    {"decay_s", (getter)hw_heap_get_decay, (setter)hw_heap_set_decay,
+     "Seconds for which the heap keeps what recent demand has needed; None: until trim(). May be set.", NULL},
     {"strategy_number", (getter)get_strategy, NULL, "Position of the strategy in STRATEGIES.", NULL},
     {NULL},
 };
@@ -395,6 +398,8 @@ static PyMethodDef heap_methods[] = {
      "release_mark($self, serial, depth, /)\n--\n\nFree every block since an open mark, and close it; False: it is closed."},
     {"is_mark_open", (PyCFunction)hw_heap_is_open_method, METH_VARARGS,
      "is_mark_open($self, serial, depth, /)\n--\n\nSay whether neither the mark nor an earlier one was released. O(1)."},
+    {"decay_tick", (PyCFunction)(void (*)(void))hw_heap_decay_tick_method, METH_VARARGS | METH_KEYWORDS,
+     HW_HEAP_DECAY_TICK_DOC},
     {"check", (PyCFunction)hw_heap_check_method, METH_NOARGS,
      "check($self, /)\n--\n\nWalk every invariant of the heap; raise CorruptedHeap with the evidence. O(n log n)."},
     {"counters", (PyCFunction)hw_heap_counters_method, METH_NOARGS,

@@ -16,7 +16,7 @@ PyObject *hw_heap_counters_method(HeapObject *self, PyObject *unused) {
     PyThreadState *thread = hw_heap_begin_long(self);
     int error = hw_space_resident(self->heap.space, &resident_bytes);
     uint64_t largest = hw_strategy_largest_hole(self->heap.control);
-    hw_strategy_totals t = hw_strategy_totals_of(self->heap.control);
+    hw_strategy_totals t = hw_heap_totals(&self->heap);
     hw_space space = *self->heap.space;
     size_t purged_bytes = self->heap.purge.total_bytes;
     hw_heap_end_long(self, thread);

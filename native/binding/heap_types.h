@@ -25,6 +25,8 @@ struct HeapObject {
     Py_ssize_t alignment;    /* for requests that name none */
     PyThread_type_lock lock; /* held by a long operation that has released the GIL, see heap.c */
     bool busy;               /* one is under way */
+    double decay_s;          /* as it was set */
+    uint32_t until_tick;     /* operations before decay looks at the clock; 0: there is no decay */
     int waiting; /* threads in wait_until_idle */
     long pid;                /* the process that lock and busy are about */
     BlockObject **by_number; /* the handles of live blocks, borrowed, where release() may free them; NULL: elsewhere */
@@ -57,9 +59,13 @@ PyThreadState *hw_heap_begin_long(HeapObject *heap);
 void hw_heap_end_long(HeapObject *heap, PyThreadState *thread);
 
 /* binding/heap_purge.c */
-extern const char HW_HEAP_TRIM_DOC[], HW_HEAP_TRIM_STEP_DOC[];
+extern const char HW_HEAP_TRIM_DOC[], HW_HEAP_TRIM_STEP_DOC[], HW_HEAP_DECAY_TICK_DOC[];
 PyObject *hw_heap_trim_method(HeapObject *self, PyObject *args, PyObject *kwargs);
 PyObject *hw_heap_trim_step_method(HeapObject *self, PyObject *args, PyObject *kwargs);
+PyObject *hw_heap_decay_tick_method(HeapObject *self, PyObject *args, PyObject *kwargs);
+PyObject *hw_heap_get_decay(HeapObject *self, void *unused);
+int hw_heap_set_decay(HeapObject *self, PyObject *seconds, void *unused);
+void hw_heap_decay_in_passing(HeapObject *self); /* once in so many operations, if there is decay at all */
 PyObject *hw_heap_check_method(HeapObject *self, PyObject *unused);
 PyObject *hw_heap_counters_method(HeapObject *self, PyObject *unused);
 PyObject *hw_heap_walk_method(HeapObject *self, PyObject *unused);

@@ -250,6 +250,12 @@ void hw_bump_uncount(hw_bump *bump, uint64_t requested_bytes, uint64_t allocated
     bump->freed_blocks -= blocks;
 }
 
+uint64_t hw_bump_restart_peak(hw_bump *bump) {
+    uint64_t peak = greater(bump->peak_allocated, allocated_now(bump));
+    bump->peak_allocated = 0; /* note_peaks sees what is live now before it becomes less */
+    return peak << bump->head.granule_shift;
+}
+
 /* What comes in the walk at a block: itself, or the gap before it; behind the last one, what is left. */
 static uint32_t at_or_before(const hw_bump *bump, uint32_t number) {
     if (number == bump->count) return bump->top < bump->capacity ? TAIL : HW_STRATEGY_NONE;

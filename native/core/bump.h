@@ -105,6 +105,9 @@ hw_strategy_totals hw_bump_totals(const hw_bump *bump);
 /* Strikes what was allocated and freed again from the lifetime totals: see hw_strategy_uncount. */
 void hw_bump_uncount(hw_bump *bump, uint64_t requested_bytes, uint64_t allocated_bytes, uint64_t blocks);
 
+/* See hw_strategy_restart_peak. */
+uint64_t hw_bump_restart_peak(hw_bump *bump);
+
 /* The walk, in address order: number = hw_bump_first, then seen.next until HW_STRATEGY_NONE. Freed blocks, gaps and what
  * is behind the last block are holes. */
 uint32_t hw_bump_first(const hw_bump *bump);

@@ -82,6 +82,13 @@ hw_strategy_totals hw_strategy_totals_of(const void *control) {
     }
 }
 
+uint64_t hw_strategy_restart_peak(void *control) {
+    switch (hw_strategy_family(strategy_of(control))) {
+    case HW_FAMILY_BUMP: return hw_bump_restart_peak(control);
+    default: return hw_strategy_totals_restart_peak(&((hw_fit *)control)->totals);
+    }
+}
+
 uint32_t hw_strategy_first(const void *control) {
     switch (hw_strategy_family(strategy_of(control))) {
     case HW_FAMILY_BUMP: return hw_bump_first(control);

@@ -41,6 +41,9 @@ uint64_t hw_strategy_largest_hole(const void *control);
 
 hw_strategy_totals hw_strategy_totals_of(const void *control);
 
+/* The peak of allocated bytes since the call before, or ever; from now on the totals have the peak since this call. */
+uint64_t hw_strategy_restart_peak(void *control);
+
 /* The walk, in address order: number = first, then seen.next until HW_STRATEGY_NONE. A live block's number is its
  * handle's. It has as many steps as the totals have blocks and holes. */
 uint32_t hw_strategy_first(const void *control);

@@ -58,6 +58,12 @@ static inline void hw_strategy_totals_uncount(hw_strategy_totals *t, uint64_t re
     t->freed_blocks -= blocks;
 }
 
+static inline uint64_t hw_strategy_totals_restart_peak(hw_strategy_totals *t) {
+    uint64_t peak = t->peak_allocated;
+    t->peak_allocated = t->allocated;
+    return peak;
+}
+
 /* The smallest granule, at least HW_STRATEGY_GRANULE_MIN, with which a space of this size can be numbered in 32 bits: 16 B
  * up to 64 GiB, 32 B up to 128 GiB, and so on. */
 static inline uint32_t hw_strategy_granule_bytes(uint64_t capacity_bytes) {

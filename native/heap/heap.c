@@ -103,6 +103,18 @@ int hw_heap_trim(hw_heap *heap, size_t keep_bytes, size_t *returned_bytes) {
     return error;
 }
 
+hw_strategy_totals hw_heap_totals(const hw_heap *heap) {
+    hw_strategy_totals t = hw_strategy_totals_of(heap->control);
+    if (t.peak_allocated < heap->peak_allocated) t.peak_allocated = heap->peak_allocated;
+    return t;
+}
+
+uint64_t hw_heap_restart_peak(hw_heap *heap) {
+    uint64_t peak = hw_strategy_restart_peak(heap->control);
+    if (heap->peak_allocated < peak) heap->peak_allocated = peak;
+    return peak;
+}
+
 const char *hw_heap_check(const hw_heap *heap, uint64_t *where_offset_bytes) {
     const char *broken = hw_strategy_check(heap->control, where_offset_bytes);
     if (broken != NULL) return broken;

@@ -10,6 +10,7 @@
 #define HW_HEAP_HEAP_H
 
 #include "core/strategies_fused.h"
+#include "heap/decay.h"
 #include "heap/purge.h"
 #include "heap/space.h"
 
@@ -18,7 +19,9 @@ typedef struct hw_heap {
     void *control; /* of the strategy; starts with a hw_strategy_head */
     size_t control_bytes;
     uint64_t failed_blocks; /* requests answered with bottom or an errno */
+    uint64_t peak_allocated; /* until the last hw_heap_restart_peak */
     hw_purge purge;
+    hw_decay decay;
 } hw_heap;
 
 /* Results are 0, an errno value (> 0: the operating system gave no memory), or one of these. */
@@ -44,6 +47,12 @@ int hw_heap_trim(hw_heap *heap, size_t keep_bytes, size_t *returned_bytes);
 
 /* A mark, where the strategy is bump: 0, HW_HEAP_NO_MARKS or errno. hw_bump_release on the control region ends it. */
 int hw_heap_mark(hw_heap *heap, hw_bump_mark *mark);
+
+/* The figures of the strategy; the peak of allocated bytes is that of the heap's whole life. */
+hw_strategy_totals hw_heap_totals(const hw_heap *heap);
+
+/* The peak of allocated bytes since the call before. */
+uint64_t hw_heap_restart_peak(hw_heap *heap);
 
 /* NULL or the first broken invariant: those of the strategy, then H1 and H2. */
 const char *hw_heap_check(const hw_heap *heap, uint64_t *where_offset_bytes);

@@ -190,6 +190,105 @@ static void parts_of_huge_pages(void) {
     hw_space_close(&space);
 }
 
+/* Bytes in committed whole units of holes. */
+static size_t could_go(const hw_heap *heap) {
+    size_t unit = heap->space->unit_bytes, total = 0;
+    for (uint32_t number = hw_strategy_first(heap->control); number != HW_STRATEGY_NONE;) {
+        hw_strategy_seen seen = hw_strategy_see(heap->control, number);
+        size_t from = (seen.offset_bytes + unit - 1) / unit * unit, to = (seen.offset_bytes + seen.size_bytes) / unit * unit;
+        if (!seen.live && from < to) total += hw_space_committed_in(heap->space, from, to - from);
+        number = seen.next;
+    }
+    return total;
+}
+
+enum { DECAY_TICKS = 400, DECAY_LIVE = 200 };
+
+/* The law of decay, against peaks that this program keeps for itself, over a random program with pauses of every length. */
+static void decay_keeps_its_law(uint64_t seed, bool huge) {
+    static uint64_t peaks[100 * DECAY_TICKS]; /* by epoch */
+    hw_space space;
+    hw_heap heap;
+    hw_strategy_handle live[DECAY_LIVE];
+    size_t returned;
+    uint32_t count = 0, strategy = seed % HW_STRATEGIES, went = 0;
+    uint64_t peak = 0, greatest = 0;
+    int64_t now = 1000000000, start = now, epoch_ns;
+    memset(peaks, 0, sizeof peaks);
+    state = seed * 2654435761u + 88172645463325252u;
+    assert(hw_space_open(&space, (huge ? 512 : 64) << 20, 1, huge, HW_PAGES_READ | HW_PAGES_WRITE) == 0);
+    assert(hw_heap_open(&heap, &space, strategy) == 0);
+    hw_decay_set(&heap, 10000000, now);
+    epoch_ns = heap.decay.epoch_ns;
+    for (int tick = 0; tick < DECAY_TICKS; tick++) {
+        bool growing = tick / 40 % 2 == 0;
+        for (uint32_t step = random_below(20); step > 0; step--) {
+            if (count < DECAY_LIVE && random_below(10) < (growing ? 7 : 2)) {
+                uint64_t size = random_below(5) ? random_below(3000) : random_below(huge ? 9000000 : 500000);
+                if (allocate(&heap, size, 1, &live[count]) == 0) count++;
+            } else if (count > 0) {
+                uint32_t i = random_below(count);
+                assert(hw_heap_free_fused(&heap, strategy, live[i]) == 0);
+                live[i] = live[--count];
+            }
+            uint64_t allocated = hw_heap_totals(&heap).allocated;
+            if (allocated > peak) peak = allocated;
+            if (allocated > greatest) greatest = allocated;
+        }
+        now += random_below(4) ? random_below(2 * epoch_ns) : random_below(30 * epoch_ns);
+        uint64_t epoch = (now - start) / epoch_ns, recent = 0;
+        if (peak > peaks[epoch]) peaks[epoch] = peak;
+        peak = hw_heap_totals(&heap).allocated;
+        int result, slices = 0;
+        while ((result = hw_decay_tick(&heap, now, random_below(2) ? 0 : 1000000, &returned)) == HW_PURGE_MORE) assert(++slices < 1000);
+        assert(result == 0);
+        went += slices > 0;
+        for (uint64_t i = 0; i <= HW_DECAY_EPOCHS && i <= epoch; i++)
+            if (peaks[epoch - i] > recent) recent = peaks[epoch - i];
+        assert(space.committed_bytes <= recent + recent / 16 || could_go(&heap) == 0); /* the law */
+        assert(hw_decay_tick(&heap, now, INT64_MAX, &returned) == 0 && returned == 0); /* and it stays settled */
+        check(&heap);
+    }
+    assert(went > 20);
+    while (count > 0) assert(hw_heap_free_fused(&heap, strategy, live[--count]) == 0);
+    while (hw_decay_tick(&heap, now, INT64_MAX, &returned) == HW_PURGE_MORE) continue; /* finds the peak that was */
+    now += (HW_DECAY_EPOCHS + 1) * epoch_ns;
+    while (hw_decay_tick(&heap, now, INT64_MAX, &returned) == HW_PURGE_MORE) continue;
+    assert(space.committed_bytes == 0 && hw_heap_totals(&heap).peak_allocated == greatest); /* not a restarted peak */
+    hw_heap_close(&heap);
+    hw_space_close(&space);
+}
+
+/* What recent demand needed is kept, whatever the phase at which it is looked at: no page of a loop goes. */
+static void decay_leaves_a_loop_alone(void) {
+    hw_space space;
+    hw_heap heap;
+    hw_strategy_handle block;
+    size_t returned, total = 0;
+    assert(hw_space_open(&space, 64 << 20, 1, false, HW_PAGES_READ | HW_PAGES_WRITE) == 0);
+    assert(hw_heap_open(&heap, &space, HW_BEST_FIT) == 0);
+    hw_decay_set(&heap, 1000, 0);
+    for (int64_t now = 0; now < 100000; now += 300) {
+        assert(allocate(&heap, 10 << 20, 1, &block) == 0 && hw_heap_free_fused(&heap, HW_BEST_FIT, block) == 0);
+        assert(hw_decay_tick(&heap, now, INT64_MAX, &returned) == 0);
+        total += returned;
+    }
+    assert(total == 0 && space.committed_bytes >= 10 << 20);
+    /* Afterwards it is kept for the window, and not for two epochs more; in whichever epoch it ends. */
+    for (int64_t now = 200000, end; now < 240000; now = end) {
+        assert(allocate(&heap, 10 << 20, 1, &block) == 0 && hw_heap_free_fused(&heap, HW_BEST_FIT, block) == 0);
+        for (end = now + 1300; now <= end; now += 10) {
+            int result = hw_decay_tick(&heap, now, INT64_MAX, &returned);
+            assert(now > end - 300 || (result == 0 && returned == 0));
+        }
+        assert(space.committed_bytes == 0);
+    }
+    hw_decay_set(&heap, -1, 0);
+    assert(hw_decay_tick(&heap, INT64_MAX, INT64_MAX, &returned) == 0 && returned == 0 && !hw_decay_is_due(&heap.decay, INT64_MAX));
+    hw_heap_close(&heap);
+    hw_space_close(&space);
+}
+
 static void bad_alignment(void) {
     hw_space space;
     hw_heap heap;
@@ -213,6 +312,8 @@ int main(void) {
     bad_alignment();
     slices();
     parts_of_huge_pages();
+    for (uint64_t program = 1; program <= 2 * HW_STRATEGIES; program++) decay_keeps_its_law(program, program > HW_STRATEGIES);
+    decay_leaves_a_loop_alone();
     for (long n = 1; random_program(n % HW_STRATEGIES, 7, n % 3 == 0, 200, n); n++) continue;
     do {
         for (int strategy = HW_FIRST_FIT; strategy < HW_STRATEGIES; strategy++, seed++)

@@ -48,6 +48,7 @@ class HeapBuilder:
     _limit: int | None = None
     _huge_pages: bool = False
     _permissions: Permissions | None = None
+    _decay_s: float | None = None
     _name: str = ""
 
     def capacity(self, size_bytes: Size) -> HeapBuilder:
@@ -78,6 +79,10 @@ class HeapBuilder:
         """Never have more than this requested: see `Limiting`."""
         return replace(self, _limit=parse_size(size_bytes))
 
+    def decay(self, seconds: float | None) -> HeapBuilder:
+        """Give back by itself what was not needed for so many seconds: see `Heap`."""
+        return replace(self, _decay_s=seconds)
+
     def name(self, name: str) -> HeapBuilder:
         """Use this name in errors and reports."""
         return replace(self, _name=name)
@@ -103,6 +108,10 @@ class HeapBuilder:
         ]
         if self._limit is not None:
             lines.append(f"limit      {format_size(self._limit)} requested at any time, else LimitExceeded")
+        if self._decay_s is not None:
+            lines.append(
+                f"decay      what {self._decay_s:g} s of demand did not need goes back to the operating system"
+            )
         return "\n".join(lines)
 
     def build(self) -> Heap[Any] | Limiting[_native.Block]:
@@ -122,7 +131,9 @@ class HeapBuilder:
                 alignment=max(self._alignment, 2 << 20),
                 permissions=self._wanted_permissions,
             )
-        heap: Heap[Any] = Heap(space, strategy=self._strategy, alignment=self._alignment, name=self._name)
+        heap: Heap[Any] = Heap(
+            space, strategy=self._strategy, alignment=self._alignment, name=self._name, decay_s=self._decay_s
+        )
         return heap if self._limit is None else Limiting(heap, self._limit)
 
     @property
@@ -154,6 +165,8 @@ class HeapBuilder:
                 f"the strategy {self._strategy.name!r} is not built for heaps yet. "
                 f"Use one of: {', '.join(_native.STRATEGIES)}"
             )
+        if self._decay_s is not None and not self._decay_s >= 0:
+            raise InvalidConfiguration(f"decay over {self._decay_s} s: give 0 or more, or None to keep what is free")
         if self._limit is not None and size is not None and self._limit > size:
             raise InvalidConfiguration(
                 f"the limit of {self._limit} B can never be met: the space has {size} B. "

@@ -48,13 +48,16 @@ class Heap(_native.Heap, Generic[S]):
         Power of two in bytes, for requests that name none.
     name
         Appears in errors and reports.
+    decay_s
+        Seconds for which memory that is free again is kept, because recent demand has needed it; then the heap
+        gives it back by itself. None: it is kept until `trim`. The law is in ``docs/how-to/giving-back.md``.
 
     Raises
     ------
     SpaceInUse
         The space has a heap already.
     ValueError
-        There is no such strategy, or the heap's type is of another.
+        There is no such strategy, the heap's type is of another, or `decay_s` is negative.
 
     Examples
     --------
@@ -78,7 +81,13 @@ class Heap(_native.Heap, Generic[S]):
     name: str
 
     def __new__(  # noqa: D102  # the class says it
-        cls, space: _native.Space, strategy: S | None = None, *, alignment: Size = 16, name: str = ""
+        cls,
+        space: _native.Space,
+        strategy: S | None = None,
+        *,
+        alignment: Size = 16,
+        name: str = "",
+        decay_s: float | None = None,
     ) -> Self:
         fixed: str | None = getattr(cls, "_strategy_name", None)
         chosen = strategy.name if strategy is not None else fixed or "best-fit"
@@ -87,6 +96,7 @@ class Heap(_native.Heap, Generic[S]):
             raise ValueError(f"{cls.__name__} cannot use the strategy {chosen!r}. Give it one of: {names}")
         self = super().__new__(cls, space, _native.STRATEGIES.index(chosen), parse_alignment(alignment))
         self.name = name
+        self.decay_s = decay_s
         return self
 
     def __class_getitem__(cls, strategy: Any) -> Any:
