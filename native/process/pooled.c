@@ -81,6 +81,7 @@ int hw_pooled_start(void) {
     hw_pages_advise_huge(memory.base, memory.committed_bytes, false);
     hw_page_heap_extend(fresh, GROWTH_PAGES);
     heap = fresh;
+    retired = false; /* who uninstalls before the first start retires it, too */
     hw_pooled_extent = memory;
     hw_process_record->heap_base = (int64_t)(uintptr_t)memory.base;
     hw_process_record->heap_committed_bytes = (int64_t)memory.committed_bytes;

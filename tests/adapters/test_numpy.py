@@ -175,6 +175,18 @@ def test_using_restores() -> None:
     assert adapter.installed() == "off"
 
 
+def test_uninstalled_before_it_was_ever_installed() -> None:
+    program = """
+import numpy as np
+from heapwright.adapters import numpy as adapter
+assert adapter.uninstall()
+adapter.install()
+assert adapter.owns(np.empty(1_000_000))
+"""
+    finished = run(program)
+    assert finished.returncode == 0, finished.stderr
+
+
 def test_threads_hammering() -> None:
     adapter.install()
 
