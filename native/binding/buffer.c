@@ -11,9 +11,13 @@ enum { HANDLES_KEPT = 256 };
 static BufferObject *kept[HANDLES_KEPT];
 static int kept_count;
 
-BufferObject *hw_buffer_new(PyObject *pool, BlockStore *store, char *address, Py_ssize_t size_bytes, uint32_t slot) {
+BufferObject *hw_buffer_new(PyTypeObject *type, PyObject *pool, BlockStore *store, char *address, Py_ssize_t size_bytes,
+                            uint32_t slot) {
     BufferObject *self;
-    if (kept_count > 0) {
+    if (type != &HwBuffer_Type) {
+        self = (BufferObject *)type->tp_alloc(type, 0);
+        if (self == NULL) return NULL;
+    } else if (kept_count > 0) {
         self = kept[--kept_count];
         PyObject_Init((PyObject *)self, &HwBuffer_Type);
     } else {
@@ -39,13 +43,14 @@ static void buffer_dealloc(BufferObject *self) {
     }
     /* Only now: whoever is called back may count on the block being free. */
     if (self->weak_references != NULL) PyObject_ClearWeakRefs((PyObject *)self);
-    if (kept_count < HANDLES_KEPT) kept[kept_count++] = self;
+    if (!Py_IS_TYPE(self, &HwBuffer_Type)) Py_TYPE(self)->tp_free(self);
+    else if (kept_count < HANDLES_KEPT) kept[kept_count++] = self;
     else PyObject_Free(self);
     Py_XDECREF(pool); /* last: it may be the pool's end, and run Python */
 }
 
 BufferObject *hw_buffer_require_own(PyObject *pool, PyObject *object, const char *what) {
-    if (!Py_IS_TYPE(object, &HwBuffer_Type)) {
+    if (!PyObject_TypeCheck(object, &HwBuffer_Type)) {
         PyErr_Format(PyExc_TypeError, "expected a Buffer of this pool, not %.100s", Py_TYPE(object)->tp_name);
         return NULL;
     }
@@ -103,7 +108,8 @@ static PyObject *get_state(BufferObject *self, void *unused) {
 }
 
 static PyObject *buffer_repr(BufferObject *self) {
-    return PyUnicode_FromFormat("<Buffer %p %zd B %s>", self->address, self->size_bytes, state_name(self));
+    const char *name = strrchr(Py_TYPE(self)->tp_name, '.');
+    return PyUnicode_FromFormat("<%s %p %zd B %s>", name ? name + 1 : Py_TYPE(self)->tp_name, self->address, self->size_bytes, state_name(self));
 }
 
 static PyMethodDef buffer_methods[] = {
@@ -132,7 +138,7 @@ PyTypeObject HwBuffer_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.Buffer",
     .tp_doc = "A block of a pool: acquire() makes them.",
     .tp_basicsize = sizeof(BufferObject),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = (destructor)buffer_dealloc,
     .tp_repr = (reprfunc)buffer_repr,
     .tp_weaklistoffset = offsetof(BufferObject, weak_references),

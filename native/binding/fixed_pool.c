@@ -7,25 +7,32 @@ typedef struct {
     PyObject_HEAD
     SlotStore store;
     PyObject *upstream;
+    PyObject *buffer_type;
     PyObject *weak_references;
 } FixedPoolObject;
 
 static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    PyObject *upstream;
+    PyObject *upstream, *buffer_type;
     Py_ssize_t block_bytes, alignment;
     unsigned long long capacity;
-    if (!PyArg_ParseTuple(args, "OnnK:FixedPool", &upstream, &block_bytes, &alignment, &capacity)) return NULL;
+    if (!PyArg_ParseTuple(args, "OnnKO!:FixedPool", &upstream, &block_bytes, &alignment, &capacity, &PyType_Type, &buffer_type))
+        return NULL;
+    if (!PyType_IsSubtype((PyTypeObject *)buffer_type, &HwBuffer_Type))
+        return PyErr_SetString(PyExc_TypeError, "what the pool makes is a Buffer"), NULL;
     if (block_bytes < 0 || alignment < 1 || (alignment & (alignment - 1)) || block_bytes > PY_SSIZE_T_MAX - alignment)
         return PyErr_SetString(PyExc_ValueError, "block_bytes is a size and alignment a power of two"), NULL;
     FixedPoolObject *self = (FixedPoolObject *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     self->upstream = Py_NewRef(upstream);
+    self->buffer_type = Py_NewRef(buffer_type);
     if (hw_store_open(&self->store, upstream, (size_t)block_bytes, (size_t)alignment, capacity) < 0) Py_CLEAR(self);
+    else self->store.buffer_type = (PyTypeObject *)buffer_type;
     return (PyObject *)self;
 }
 
 static int pool_traverse(FixedPoolObject *self, visitproc visit, void *arg) {
     Py_VISIT(self->upstream);
+    Py_VISIT(self->buffer_type);
     return hw_chunks_traverse(&self->store.chunks, visit, arg);
 }
 
@@ -44,6 +51,7 @@ static void pool_dealloc(FixedPoolObject *self) {
     if (self->weak_references != NULL) PyObject_ClearWeakRefs((PyObject *)self);
     if (self->upstream != NULL) pool_finalize(self);
     pool_clear(self);
+    Py_XDECREF(self->buffer_type); /* not before: acquire needs it */
     PyMem_RawFree(self->store.slots);
     Py_TYPE(self)->tp_free(self);
 }
@@ -158,7 +166,7 @@ static PyGetSetDef pool_getset[] = {
 
 static PyTypeObject FixedPool_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.FixedPool",
-    .tp_doc = "FixedPool(upstream, block_bytes, alignment, capacity, /)\n--\n\nBlocks of one size; capacity 0: unbounded.",
+    .tp_doc = "FixedPool(upstream, block_bytes, alignment, capacity, buffer_type, /)\n--\n\nBlocks of one size; capacity 0: unbounded.",
     .tp_basicsize = sizeof(FixedPoolObject),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .tp_new = pool_new,

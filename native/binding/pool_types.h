@@ -66,8 +66,8 @@ struct BufferObject {
 
 extern PyTypeObject HwBuffer_Type;
 
-/* A new handle, or NULL with the error set. */
-BufferObject *hw_buffer_new(PyObject *pool, BlockStore *store, char *address, Py_ssize_t size_bytes, uint32_t slot);
+/* A new handle, of HwBuffer_Type or a subtype; or NULL with the error set. */
+BufferObject *hw_buffer_new(PyTypeObject *type, PyObject *pool, BlockStore *store, char *address, Py_ssize_t size_bytes, uint32_t slot);
 
 /* The object is a live buffer of this pool, and nobody looks at it; returns it, or NULL with the error set. */
 BufferObject *hw_buffer_require_own(PyObject *pool, PyObject *object, const char *what);
@@ -85,6 +85,7 @@ typedef struct {
     BlockStore head;
     hw_slots *slots;
     ChunkTable chunks;
+    PyTypeObject *buffer_type; /* what acquire makes; not owned */
     size_t block_bytes, stride_bytes, chunk_alignment;
     bool bounded; /* the capacity was chosen: it is full when that is reached */
     uint64_t requested, peak_requested, total_requested, failed, grown;

@@ -11,6 +11,7 @@ int hw_store_open(SlotStore *store, PyObject *upstream, size_t block_bytes, size
     memset(store, 0, sizeof *store);
     store->head.take_back = take_back;
     store->chunks.upstream = upstream;
+    store->buffer_type = &HwBuffer_Type;
     store->bounded = capacity != 0;
     store->block_bytes = block_bytes;
     store->chunk_alignment = alignment;
@@ -84,7 +85,7 @@ PyObject *hw_store_acquire(SlotStore *store, PyObject *pool, size_t size_bytes, 
     hw_chunks chunks = store->slots->chunks;
     uint32_t chunk = hw_chunks_of(chunks, slot);
     char *address = store->chunks.base[chunk] + (size_t)(slot - hw_chunks_first(chunks, chunk)) * store->stride_bytes;
-    BufferObject *buffer = hw_buffer_new(pool, &store->head, address, (Py_ssize_t)size_bytes, slot);
+    BufferObject *buffer = hw_buffer_new(store->buffer_type, pool, &store->head, address, (Py_ssize_t)size_bytes, slot);
     if (buffer == NULL) {
         hw_slots_release(store->slots, slot);
         return NULL;

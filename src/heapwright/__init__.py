@@ -215,6 +215,12 @@ if TYPE_CHECKING:
     from heapwright.pools.fixed import (
         FixedPool as FixedPool,
     )
+    from heapwright.pools.typed import (
+        TypedBuffer as TypedBuffer,
+    )
+    from heapwright.pools.typed import (
+        TypedPool as TypedPool,
+    )
     from heapwright.spaces.anonymous import (
         AnonymousSpace as AnonymousSpace,
     )
@@ -306,6 +312,8 @@ _HOME: dict[str, str] = {
     "TLSF": "heapwright.strategies.constant_time",
     "ThreadSafe": "heapwright.heaps.thread_safe",
     "Tracking": "heapwright.heaps.tracking",
+    "TypedBuffer": "heapwright.pools.typed",
+    "TypedPool": "heapwright.pools.typed",
     "Unallocated": "heapwright.owners.states",
     "Unique": "heapwright.owners.unique",
     "UnsuitableResource": "heapwright.model.errors",
@@ -384,6 +392,8 @@ __all__ = [
     "SystemCallFailed",
     "ThreadSafe",
     "Tracking",
+    "TypedBuffer",
+    "TypedPool",
     "Unallocated",
     "Unique",
     "UnsuitableResource",

@@ -173,7 +173,7 @@ class Account:
 
 # ---- pools and buffers (binding/fixed_pool.c, slot_store.c, chunk_table.c, buffer.c) ----
 
-@final
+@disjoint_base
 class Buffer:
     @property
     def address(self) -> int: ...
@@ -195,7 +195,9 @@ class Buffer:
 
 @disjoint_base
 class FixedPool:
-    def __new__(cls, upstream: Resource[Any], block_bytes: int, alignment: int, capacity: int, /) -> Self: ...
+    def __new__(
+        cls, upstream: Resource[Any], block_bytes: int, alignment: int, capacity: int, buffer_type: type[Buffer], /
+    ) -> Self: ...
     def acquire(self) -> Buffer: ...
     def try_acquire(self) -> Buffer | None: ...
     def release(self, buffer: Buffer, /) -> None: ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 
 def chunk_range(chunk: int, first: int, capacity: int) -> range:
@@ -95,3 +96,40 @@ class FixedPoolModel:
     def releasable(self) -> int:
         """Return how many slots `trim` would give back."""
         return sum(len(self.slots(chunk)) for chunk in self.chunks if self.live.isdisjoint(self.slots(chunk)))
+
+
+@dataclass
+class TypedPoolModel(FixedPoolModel):
+    """Records of one type: blocks with a life. Each is constructed once, and destroyed once if it was constructed.
+
+    Examples
+    --------
+    >>> pool = TypedPoolModel(first=2, capacity=2)
+    >>> pool.acquire("a"), pool.acquire("b", fails=True), pool.release(0)
+    (0, None, True)
+    >>> pool.constructed, pool.destroyed
+    (['a'], ['a'])
+    """
+
+    serials: dict[int, Any] = field(default_factory=dict)  #: slot -> which record lives in it
+    constructed: list[Any] = field(default_factory=list)
+    destroyed: list[Any] = field(default_factory=list)
+
+    def acquire(self, serial: Any = None, fails: bool = False) -> int | None:
+        """Return the lowest free slot with a record constructed in it; or bottom, also where construction fails."""
+        slot = super().acquire()
+        if slot is None:
+            return None
+        if fails:
+            super().release(slot)
+            return None
+        self.constructed.append(serial)
+        self.serials[slot] = serial
+        return slot
+
+    def release(self, slot: int) -> bool:
+        """Destroy the record in a live slot, and free it."""
+        if not super().release(slot):
+            return False
+        self.destroyed.append(self.serials.pop(slot))
+        return True

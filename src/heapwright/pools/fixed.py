@@ -33,6 +33,8 @@ class FixedPool(_native.FixedPool):
         Power of two in bytes; every buffer starts at a multiple of it.
     name
         Appears in errors and reports.
+    buffer_type
+        What `acquire` makes: `Buffer`, or a subclass of it with methods of one's own.
 
     Raises
     ------
@@ -70,19 +72,21 @@ class FixedPool(_native.FixedPool):
         *,
         alignment: Size = 16,
         name: str = "",
+        buffer_type: type[_native.Buffer] = _native.Buffer,
     ) -> Self:
         if capacity is not None and not 1 <= capacity < 1 << 31:
             raise ValueError(f"capacity {capacity} is not a number of buffers. Give 1 to 2147483647, or None")
-        self = super().__new__(cls, upstream, parse_size(block_bytes), parse_alignment(alignment), capacity or 0)
+        size_bytes, alignment_bytes = parse_size(block_bytes), parse_alignment(alignment)
+        self = super().__new__(cls, upstream, size_bytes, alignment_bytes, capacity or 0, buffer_type)
         self.name = name
         return self
 
     def __repr__(self) -> str:
-        return f"FixedPool({self.name!r})" if self.name else f"FixedPool({self.block_bytes} B)"
+        return f"{type(self).__name__}({repr(self.name) if self.name else f'{self.block_bytes} B'})"
 
     def lease(self) -> Lease[_native.Buffer]:
         """Return a context manager: a buffer for the length of a ``with`` block."""
-        return Lease(self)
+        return Lease(self.acquire, self.release)
 
     def statistics(self) -> PoolStatistics:
         """Return exact figures. Asks the kernel which pages are resident: O(committed pages)."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from heapwright.model.errors import ViewExported
 from heapwright.model.lifecycle import State
 
-L = TypeVar("L", bound="Releasable")
 
-
-class Releasable(Protocol):
+class Lendable(Protocol):
     """What a pool hands out: it knows whether it went back."""
 
     @property
@@ -19,14 +18,7 @@ class Releasable(Protocol):
         """Where in the life cycle it is."""
 
 
-class Lender(Protocol[L]):
-    """What can lend and take back: every pool."""
-
-    def acquire(self) -> L:
-        """Return a live buffer."""
-
-    def release(self, buffer: L, /) -> None:
-        """Take it back."""
+L = TypeVar("L", bound=Lendable, covariant=True)
 
 
 class Lease(Generic[L]):
@@ -37,16 +29,17 @@ class Lease(Generic[L]):
     exception is the one that is raised. A buffer that was released inside the block is not released again.
     """
 
-    __slots__ = ("_buffer", "_pool")
+    __slots__ = ("_acquire", "_buffer", "_release")
 
-    def __init__(self, pool: Lender[L]) -> None:
-        self._pool = pool
+    def __init__(self, acquire: Callable[[], L], release: Callable[[L], Any]) -> None:
+        self._acquire = acquire
+        self._release = release
         self._buffer: L | None = None
 
     def __enter__(self) -> L:
         if self._buffer is not None:
             raise RuntimeError("a lease is for one with block at a time. Call lease() again for the next one")
-        self._buffer = buffer = self._pool.acquire()
+        self._buffer = buffer = self._acquire()
         return buffer
 
     def __exit__(
@@ -56,7 +49,7 @@ class Lease(Generic[L]):
         if buffer is None or buffer.state is State.FREED:
             return
         try:
-            self._pool.release(buffer)
+            self._release(buffer)
         except ViewExported:
             if error is None:
                 raise
