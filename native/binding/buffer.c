@@ -31,6 +31,7 @@ BufferObject *hw_buffer_new(PyTypeObject *type, PyObject *pool, BlockStore *stor
     self->exports = 0;
     self->detail = NULL;
     self->slot = slot;
+    self->alignment_log2 = 0;
     self->weak_references = NULL;
     return self;
 }

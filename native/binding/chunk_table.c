@@ -11,7 +11,7 @@ static int refuse(PyObject *upstream, const char *why) {
 }
 
 /* Deallocates, and keeps the error that is set, if one is. */
-static void give_quietly(PyObject *upstream, PyObject *block) {
+void hw_chunk_give_quietly(PyObject *upstream, PyObject *block) {
 #if PY_VERSION_HEX >= 0x030C0000
     PyObject *error = PyErr_GetRaisedException();
 #else
@@ -43,7 +43,7 @@ int hw_chunk_take(PyObject *upstream, size_t size_bytes, size_t alignment, bool 
             PyErr_Clear();
             refuse(upstream, "its blocks do not support the buffer protocol");
         }
-        give_quietly(upstream, *block);
+        hw_chunk_give_quietly(upstream, *block);
         return -1;
     }
     const char *why = (size_t)view->len < size_bytes                 ? "its block is smaller than was asked for"
@@ -52,7 +52,7 @@ int hw_chunk_take(PyObject *upstream, size_t size_bytes, size_t alignment, bool 
     if (why == NULL) return 1;
     PyBuffer_Release(view);
     refuse(upstream, why);
-    give_quietly(upstream, *block);
+    hw_chunk_give_quietly(upstream, *block);
     return -1;
 }
 
@@ -70,16 +70,14 @@ int hw_chunks_obtain(ChunkTable *table, uint32_t chunk, size_t size_bytes, size_
     if (result <= 0) return result;
     if (table->base[chunk] != NULL) { /* another thread was faster, while the upstream ran */
         PyBuffer_Release(&view);
-        give_quietly(table->upstream, block);
+        hw_chunk_give_quietly(table->upstream, block);
         return 1;
     }
     table->base[chunk] = view.buf;
     table->block[chunk] = block;
+    view.len = (Py_ssize_t)size_bytes; /* what we asked for, if it gave more */
     table->view[chunk] = view; /* a Py_buffer may be moved: only buf, obj and internal matter to its exporter */
-    table->obtained++;
-    table->total_bytes += (uint64_t)view.len;
-    table->current_bytes += (uint64_t)view.len;
-    if (table->current_bytes > table->peak_bytes) table->peak_bytes = table->current_bytes;
+    hw_totals_obtain(table->totals, size_bytes);
     return 1;
 }
 
@@ -88,15 +86,14 @@ static PyObject *detach(ChunkTable *table, uint32_t chunk) {
     PyObject *block = table->block[chunk];
     table->base[chunk] = NULL;
     table->block[chunk] = NULL;
-    table->current_bytes -= (uint64_t)table->view[chunk].len;
-    table->returned++;
+    table->totals->committed -= (uint64_t)table->view[chunk].len;
     PyBuffer_Release(&table->view[chunk]);
     return block;
 }
 
 int hw_chunks_return(ChunkTable *table, uint32_t chunk) { return hw_chunk_give(table->upstream, detach(table, chunk)); }
 
-void hw_chunks_return_quietly(ChunkTable *table, uint32_t chunk) { give_quietly(table->upstream, detach(table, chunk)); }
+void hw_chunks_return_quietly(ChunkTable *table, uint32_t chunk) { hw_chunk_give_quietly(table->upstream, detach(table, chunk)); }
 
 int hw_chunks_traverse(ChunkTable *table, visitproc visit, void *arg) {
     for (uint32_t chunk = 0; chunk < HW_CHUNKS_MAX; chunk++) Py_VISIT(table->block[chunk]);
@@ -109,6 +106,14 @@ uint32_t hw_chunks_at(const ChunkTable *table, const void *address) {
             (uintptr_t)address - (uintptr_t)table->base[chunk] < (uintptr_t)table->view[chunk].len)
             return chunk;
     return HW_CHUNKS_MAX;
+}
+
+int hw_as_address(PyObject *object, void **address) {
+    *address = PyLong_AsVoidPtr(object);
+    if (*address != NULL || !PyErr_Occurred()) return 1;
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return -1;
+    PyErr_Clear();
+    return 0;
 }
 
 uint64_t hw_chunks_resident(const ChunkTable *table) {

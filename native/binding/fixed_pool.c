@@ -3,9 +3,12 @@
 
 #include <stddef.h>
 
+enum { FIRST_CHUNK_BYTES = 64 << 10 }; /* about; at least one block. Later chunks double: core/chunks.h */
+
 typedef struct {
     PyObject_HEAD
     SlotStore store;
+    PoolTotals totals;
     PyObject *upstream;
     PyObject *buffer_type;
     PyObject *weak_references;
@@ -25,7 +28,8 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     if (self == NULL) return NULL;
     self->upstream = Py_NewRef(upstream);
     self->buffer_type = Py_NewRef(buffer_type);
-    if (hw_store_open(&self->store, upstream, (size_t)block_bytes, (size_t)alignment, capacity) < 0) Py_CLEAR(self);
+    if (hw_store_open(&self->store, upstream, &self->totals, (size_t)block_bytes, (size_t)alignment, capacity,
+                      FIRST_CHUNK_BYTES) < 0) Py_CLEAR(self);
     else self->store.buffer_type = (PyTypeObject *)buffer_type;
     return (PyObject *)self;
 }
@@ -52,7 +56,7 @@ static void pool_dealloc(FixedPoolObject *self) {
     if (self->upstream != NULL) pool_finalize(self);
     pool_clear(self);
     Py_XDECREF(self->buffer_type); /* not before: acquire needs it */
-    PyMem_RawFree(self->store.slots);
+    hw_store_close(&self->store);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -73,13 +77,10 @@ static PyObject *pool_release(FixedPoolObject *self, PyObject *object) {
 }
 
 static PyObject *pool_owns(FixedPoolObject *self, PyObject *argument) {
-    void *address = PyLong_AsVoidPtr(argument);
-    if (address == NULL && PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return NULL;
-        PyErr_Clear(); /* not an address of this machine */
-        Py_RETURN_FALSE;
-    }
-    return PyBool_FromLong(hw_chunks_at(&self->store.chunks, address) != HW_CHUNKS_MAX);
+    void *address;
+    int is_one = hw_as_address(argument, &address);
+    if (is_one < 0) return NULL;
+    return PyBool_FromLong(is_one && hw_chunks_at(&self->store.chunks, address) != HW_CHUNKS_MAX);
 }
 
 static PyObject *pool_trim(FixedPoolObject *self, PyObject *args, PyObject *kwargs) {
@@ -101,18 +102,9 @@ static PyObject *pool_check(FixedPoolObject *self, PyObject *unused) {
 }
 
 static PyObject *pool_counters(FixedPoolObject *self, PyObject *unused) {
-    uint64_t resident_bytes = hw_chunks_resident(&self->store.chunks);
-    const SlotStore *store = &self->store;
-    PyObject *figures = PyDict_New();
-    if (figures == NULL || hw_store_count(store, figures) < 0 ||
-        hw_figures_add(figures, "resident_bytes", resident_bytes) < 0 ||
-        hw_figures_add(figures, "peak_requested_bytes", store->peak_requested) < 0 ||
-        hw_figures_add(figures, "peak_allocated_bytes", store->slots->peak_slots * store->stride_bytes) < 0 ||
-        hw_figures_add(figures, "peak_committed_bytes", store->chunks.peak_bytes) < 0 ||
-        hw_figures_add(figures, "peak_block_count", store->slots->peak_slots) < 0 ||
-        hw_figures_add(figures, "largest_free_bytes", store->slots->free_slots ? store->stride_bytes : 0) < 0)
-        Py_CLEAR(figures);
-    return figures;
+    PoolSeen seen = {.resident = hw_chunks_resident(&self->store.chunks)}; /* first: it releases the GIL */
+    hw_store_see(&self->store, &seen);
+    return hw_totals_figures(&self->totals, &seen);
 }
 
 static PyObject *get_upstream(FixedPoolObject *self, void *unused) {

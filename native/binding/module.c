@@ -13,6 +13,7 @@ int hw_bind_shared(PyObject *module);
 int hw_bind_account(PyObject *module);
 int hw_bind_buffer(PyObject *module);
 int hw_bind_fixed_pool(PyObject *module);
+int hw_bind_tiered_pool(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_process,
@@ -27,6 +28,7 @@ static const bind_function BIND[] = {
     hw_bind_account,
     hw_bind_buffer,
     hw_bind_fixed_pool,
+    hw_bind_tiered_pool,
     NULL,
 };
 

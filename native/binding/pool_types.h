@@ -12,14 +12,55 @@
 
 typedef struct BufferObject BufferObject;
 
+/* ---- pool_totals.c: the figures of a pool, over all its stores */
+
+typedef struct {
+    uint64_t requested, peak_requested, total_requested;
+    uint64_t allocated, peak_allocated, total_allocated;
+    uint64_t committed, peak_committed, total_committed; /* what the pool has of its upstream */
+    uint64_t blocks, peak_blocks, total_blocks;
+    uint64_t failed, grown;
+} PoolTotals;
+
+static inline uint64_t hw_greater(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static inline uint64_t hw_smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/* A block was acquired; one was released; memory came from the upstream; some went back. */
+static inline void hw_totals_take(PoolTotals *totals, uint64_t requested_bytes, uint64_t allocated_bytes) {
+    totals->peak_requested = hw_greater(totals->peak_requested, totals->requested += requested_bytes);
+    totals->peak_allocated = hw_greater(totals->peak_allocated, totals->allocated += allocated_bytes);
+    totals->peak_blocks = hw_greater(totals->peak_blocks, ++totals->blocks);
+    totals->total_requested += requested_bytes;
+    totals->total_allocated += allocated_bytes;
+    totals->total_blocks++;
+}
+
+static inline void hw_totals_give(PoolTotals *totals, uint64_t requested_bytes, uint64_t allocated_bytes) {
+    totals->requested -= requested_bytes;
+    totals->allocated -= allocated_bytes;
+    totals->blocks--;
+}
+
+static inline void hw_totals_obtain(PoolTotals *totals, uint64_t size_bytes) {
+    totals->peak_committed = hw_greater(totals->peak_committed, totals->committed += size_bytes);
+    totals->total_committed += size_bytes;
+}
+
+typedef struct { /* what is looked up, not counted along */
+    uint64_t resident, free, largest_free, releasable, control, chunks;
+} PoolSeen;
+
+/* The fields of PoolStatistics, as a dictionary. */
+PyObject *hw_totals_figures(const PoolTotals *totals, const PoolSeen *seen);
+
 /* ---- chunk_table.c: the memory of a pool */
 
 typedef struct {
+    PoolTotals *totals;
     PyObject *upstream; /* not owned: whoever has the table keeps it; NULL: the cycle collector took it away */
     char *base[HW_CHUNKS_MAX]; /* NULL: the chunk is absent */
     PyObject *block[HW_CHUNKS_MAX];
     Py_buffer view[HW_CHUNKS_MAX];
-    uint64_t current_bytes, peak_bytes, total_bytes, obtained, returned;
 } ChunkTable;
 
 /* A block of the upstream with a view of ours exported. 1; 0 if the upstream has no memory, and `raises` is false; -1 with
@@ -28,6 +69,9 @@ int hw_chunk_take(PyObject *upstream, size_t size_bytes, size_t alignment, bool 
 
 /* Gives it back, with the export released; 0, or -1 with the error set. Calls Python, and steals the block. */
 int hw_chunk_give(PyObject *upstream, PyObject *block);
+
+/* The same; what goes wrong is reported as unraisable, and an error that is set stays. */
+void hw_chunk_give_quietly(PyObject *upstream, PyObject *block);
 
 /* Memory for an absent chunk; as hw_chunk_take. Afterwards the chunk is there, whoever put it there. */
 int hw_chunks_obtain(ChunkTable *table, uint32_t chunk, size_t size_bytes, size_t alignment, bool raises);
@@ -42,6 +86,9 @@ int hw_chunks_traverse(ChunkTable *table, visitproc visit, void *arg);
 
 /* The chunk that an address lies in, or HW_CHUNKS_MAX. */
 uint32_t hw_chunks_at(const ChunkTable *table, const void *address);
+
+/* An address as Python gives it: 1, 0 if it is none of this machine, or -1 with the error set. */
+int hw_as_address(PyObject *object, void **address);
 
 /* Bytes in memory now, as the kernel says. Releases the GIL. */
 uint64_t hw_chunks_resident(const ChunkTable *table);
@@ -61,6 +108,7 @@ struct BufferObject {
     Py_ssize_t exports;
     void *detail;      /* the store's own */
     uint32_t slot;
+    uint8_t alignment_log2; /* as asked for; 0 where requests name none */
     PyObject *weak_references;
 };
 
@@ -88,11 +136,15 @@ typedef struct {
     PyTypeObject *buffer_type; /* what acquire makes; not owned */
     size_t block_bytes, stride_bytes, chunk_alignment;
     bool bounded; /* the capacity was chosen: it is full when that is reached */
-    uint64_t requested, peak_requested, total_requested, failed, grown;
+    PoolTotals *totals; /* those of the pool that it is a part of */
 } SlotStore;
 
 /* 0, or -1 with the error set. `capacity` 0: as many as can be numbered. */
-int hw_store_open(SlotStore *store, PyObject *upstream, size_t block_bytes, size_t alignment, uint64_t capacity);
+int hw_store_open(SlotStore *store, PyObject *upstream, PoolTotals *totals, size_t block_bytes, size_t alignment,
+                  uint64_t capacity, size_t first_chunk_bytes);
+
+/* Frees its book-keeping. No chunk is left. */
+void hw_store_close(SlotStore *store);
 
 /* Gives every chunk without a live block back; what goes wrong is reported as unraisable. */
 void hw_store_drain(SlotStore *store);
@@ -107,18 +159,16 @@ int hw_store_trim(SlotStore *store, uint64_t keep_bytes, uint64_t *returned_byte
 /* NULL, or the first broken invariant. */
 const char *hw_store_check(const SlotStore *store, uint32_t *where);
 
-/* Adds the store's figures, named as in PoolStatistics, to those of a dictionary. 0 or -1. */
-int hw_store_count(const SlotStore *store, PyObject *figures);
-
-/* figures[name] += value. 0 or -1. */
-int hw_figures_add(PyObject *figures, const char *name, uint64_t value);
+/* Adds what the store has to what was seen; resident bytes are asked for, which releases the GIL, by another call. */
+void hw_store_see(const SlotStore *store, PoolSeen *seen);
 
 static inline void hw_store_release(SlotStore *store, BufferObject *buffer) {
     hw_slots_release(store->slots, buffer->slot); /* live, since the handle is: hw_buffer_require_own */
-    store->requested -= (uint64_t)buffer->size_bytes;
+    hw_totals_give(store->totals, (uint64_t)buffer->size_bytes, store->stride_bytes);
 }
 
 int hw_bind_buffer(PyObject *module);
 int hw_bind_fixed_pool(PyObject *module);
+int hw_bind_tiered_pool(PyObject *module);
 
 #endif

@@ -1,23 +1,23 @@
 /* Blocks of one size: core/slots.h over the chunks of an upstream. What FixedPool is, and TieredPool has one of per size. */
 #include "binding/pool_types.h"
 
-enum { FIRST_CHUNK_BYTES = 64 << 10 }; /* about; at least one block. Later chunks double: core/chunks.h */
-
 static void take_back(BlockStore *head, BufferObject *buffer) { hw_store_release((SlotStore *)head, buffer); }
 
 static uint32_t log2_below(size_t n) { return n == 0 ? 0 : 63 - (uint32_t)__builtin_clzll(n); }
 
-int hw_store_open(SlotStore *store, PyObject *upstream, size_t block_bytes, size_t alignment, uint64_t capacity) {
+int hw_store_open(SlotStore *store, PyObject *upstream, PoolTotals *totals, size_t block_bytes, size_t alignment,
+                  uint64_t capacity, size_t first_chunk_bytes) {
     memset(store, 0, sizeof *store);
     store->head.take_back = take_back;
     store->chunks.upstream = upstream;
+    store->chunks.totals = store->totals = totals;
     store->buffer_type = &HwBuffer_Type;
     store->bounded = capacity != 0;
     store->block_bytes = block_bytes;
     store->chunk_alignment = alignment;
     store->stride_bytes = (block_bytes + alignment - 1) & ~(alignment - 1);
     if (store->stride_bytes == 0) store->stride_bytes = alignment;
-    hw_chunks chunks = {log2_below(FIRST_CHUNK_BYTES / store->stride_bytes),
+    hw_chunks chunks = {log2_below(first_chunk_bytes / store->stride_bytes),
                         (uint32_t)(store->bounded && capacity < HW_SLOTS_MAX ? capacity : HW_SLOTS_MAX)};
     uint32_t numbered = hw_chunks_end(chunks, 0);
     void *control = PyMem_RawMalloc(hw_slots_control_bytes(numbered));
@@ -25,6 +25,8 @@ int hw_store_open(SlotStore *store, PyObject *upstream, size_t block_bytes, size
     store->slots = hw_slots_init(control, chunks, numbered);
     return 0;
 }
+
+void hw_store_close(SlotStore *store) { PyMem_RawFree(store->slots); }
 
 void hw_store_drain(SlotStore *store) {
     if (store->slots == NULL) return;
@@ -70,7 +72,7 @@ static int grow(SlotStore *store, PyObject *pool, bool raises) {
         store->slots = grown;
     }
     hw_slots_add(store->slots, chunk);
-    store->grown++;
+    store->totals->grown++;
     return 1;
 }
 
@@ -79,7 +81,7 @@ PyObject *hw_store_acquire(SlotStore *store, PyObject *pool, size_t size_bytes, 
     while (__builtin_expect((slot = hw_slots_acquire(store->slots)) == HW_SLOT_NONE, 0)) {
         int result = grow(store, pool, raises);
         if (result > 0) continue;
-        store->failed++;
+        store->totals->failed++;
         return result == 0 ? Py_NewRef(Py_None) : NULL;
     }
     hw_chunks chunks = store->slots->chunks;
@@ -90,9 +92,7 @@ PyObject *hw_store_acquire(SlotStore *store, PyObject *pool, size_t size_bytes, 
         hw_slots_release(store->slots, slot);
         return NULL;
     }
-    store->requested += size_bytes;
-    store->total_requested += size_bytes;
-    if (store->requested > store->peak_requested) store->peak_requested = store->requested;
+    hw_totals_take(store->totals, size_bytes, store->stride_bytes);
     return (PyObject *)buffer;
 }
 
@@ -118,44 +118,14 @@ const char *hw_store_check(const SlotStore *store, uint32_t *where) {
     return hw_slots_check(store->slots, where);
 }
 
-int hw_figures_add(PyObject *figures, const char *name, uint64_t value) {
-    PyObject *before = PyDict_GetItemString(figures, name); /* borrowed */
-    uint64_t sum = value + (before ? PyLong_AsUnsignedLongLong(before) : 0);
-    PyObject *after = PyLong_FromUnsignedLongLong(sum);
-    int result = after == NULL ? -1 : PyDict_SetItemString(figures, name, after);
-    Py_XDECREF(after);
-    return result;
-}
-
-int hw_store_count(const SlotStore *store, PyObject *figures) {
+void hw_store_see(const SlotStore *store, PoolSeen *seen) {
     const hw_slots *slots = store->slots;
-    uint64_t stride = store->stride_bytes, releasable = 0, chunks = 0;
+    seen->free += slots->free_slots * (uint64_t)store->stride_bytes;
+    seen->control += hw_slots_control_bytes(slots->numbered);
+    if (slots->free_slots > 0) seen->largest_free = hw_greater(seen->largest_free, store->stride_bytes);
     for (uint32_t chunk = 0; chunk < HW_CHUNKS_MAX; chunk++) {
         if (!(slots->present >> chunk & 1)) continue;
-        chunks++;
-        if (slots->live[chunk] == 0) releasable += hw_chunks_slots(slots->chunks, chunk) * stride;
+        seen->chunks++;
+        if (slots->live[chunk] == 0) seen->releasable += hw_chunks_slots(slots->chunks, chunk) * (uint64_t)store->stride_bytes;
     }
-    struct {
-        const char *name;
-        uint64_t value;
-    } const rows[] = {
-        {"requested_bytes", store->requested},
-        {"allocated_bytes", slots->live_slots * stride},
-        {"committed_bytes", store->chunks.current_bytes},
-        {"reserved_bytes", store->chunks.current_bytes},
-        {"total_requested_bytes", store->total_requested},
-        {"total_allocated_bytes", slots->acquired * stride},
-        {"total_committed_bytes", store->chunks.total_bytes},
-        {"free_bytes", slots->free_slots * stride},
-        {"releasable_bytes", releasable},
-        {"control_bytes", hw_slots_control_bytes(slots->numbered)},
-        {"block_count", slots->live_slots},
-        {"total_block_count", slots->acquired},
-        {"chunk_count", chunks},
-        {"grow_count", store->grown},
-        {"failed_count", store->failed},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (hw_figures_add(figures, rows[i].name, rows[i].value) < 0) return -1;
-    return 0;
 }

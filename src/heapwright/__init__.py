@@ -215,6 +215,9 @@ if TYPE_CHECKING:
     from heapwright.pools.fixed import (
         FixedPool as FixedPool,
     )
+    from heapwright.pools.tiered import (
+        TieredPool as TieredPool,
+    )
     from heapwright.pools.typed import (
         TypedBuffer as TypedBuffer,
     )
@@ -311,6 +314,7 @@ _HOME: dict[str, str] = {
     "SystemCallFailed": "heapwright.model.errors",
     "TLSF": "heapwright.strategies.constant_time",
     "ThreadSafe": "heapwright.heaps.thread_safe",
+    "TieredPool": "heapwright.pools.tiered",
     "Tracking": "heapwright.heaps.tracking",
     "TypedBuffer": "heapwright.pools.typed",
     "TypedPool": "heapwright.pools.typed",
@@ -391,6 +395,7 @@ __all__ = [
     "Statistics",
     "SystemCallFailed",
     "ThreadSafe",
+    "TieredPool",
     "Tracking",
     "TypedBuffer",
     "TypedPool",

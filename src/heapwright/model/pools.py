@@ -133,3 +133,66 @@ class TypedPoolModel(FixedPoolModel):
             return False
         self.destroyed.append(self.serials.pop(slot))
         return True
+
+
+def size_classes(largest: int) -> list[int]:
+    """Return the size classes up to the first that is not less than `largest`, in bytes.
+
+    Examples
+    --------
+    >>> size_classes(200)
+    [16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208]
+    """
+    classes = list(range(16, 129, 16))
+    while classes[-1] < largest:
+        step = (1 << (classes[-1].bit_length() - 1)) // 8
+        classes.append(classes[-1] + step)
+    return [size for i, size in enumerate(classes) if i == 0 or classes[i - 1] < largest]
+
+
+@dataclass
+class TieredPoolModel:
+    """Blocks of any size: one `FixedPoolModel` per size class.
+
+    Parameters
+    ----------
+    largest
+        Bytes; requests beyond the class that holds these have none.
+    first_bytes
+        About what the first chunk of a class has.
+
+    Examples
+    --------
+    >>> pool = TieredPoolModel(largest=1000)
+    >>> pool.acquire(100), pool.acquire(100), pool.acquire(100, alignment=64), pool.acquire(10_000)
+    ((112, 0), (112, 1), (128, 0), None)
+    """
+
+    largest: int
+    first_bytes: int = 16 << 10
+    upstream: Callable[[int], bool] = lambda size_bytes: True
+    pools: dict[int, FixedPoolModel] = field(default_factory=dict)
+
+    def block_bytes(self, size: int, alignment: int = 16) -> int | None:
+        """Return the smallest class that holds the request at every multiple of it; None if there is none."""
+        if alignment > 4096:
+            return None
+        fitting = (c for c in size_classes(self.largest) if c >= size and c % alignment == 0)
+        return next(fitting, None)
+
+    def acquire(self, size: int, alignment: int = 16) -> tuple[int, int] | None:
+        """Return the class and the lowest free slot in it; or bottom."""
+        block = self.block_bytes(size, alignment)
+        slot = None if block is None else self.pool(block).acquire()
+        return None if block is None or slot is None else (block, slot)
+
+    def release(self, block: int, slot: int) -> bool:
+        """Free a live slot of a class; False if it is not one."""
+        return self.pool(block).release(slot)
+
+    def pool(self, block: int) -> FixedPoolModel:
+        """Return the pool of a class."""
+        if block not in self.pools:
+            first = 1 << max(0, (self.first_bytes // block).bit_length() - 1)
+            self.pools[block] = FixedPoolModel(first, 1 << 31, lambda slots: self.upstream(slots * block))
+        return self.pools[block]
