@@ -6,7 +6,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .SECONDARY:
-.PHONY: help setup run test check lint type sanitize sanitize-memory sanitize-threads fuzz bench suites prove prove-short prove-tools theorems docs clean
+.PHONY: help setup run test test-slow check lint type sanitize sanitize-memory sanitize-threads fuzz bench suites prove prove-short prove-tools theorems docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,9 @@ run: $(STAMP) ## a real program, depth from a stereo camera, and where its memor
 
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest
+
+test-slow: $(STAMP) ## run those that take long as well: the same in many more cases
+	$(BIN)/python -m pytest -m 'slow or not slow'
 
 check: lint type test ## all of lint, type and test
 

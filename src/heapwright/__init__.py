@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from heapwright import adapters as adapters
     from heapwright import prove as prove
+    from heapwright import testing as testing
     from heapwright._native import (
         Block as Block,
     )
@@ -331,7 +332,7 @@ _HOME: dict[str, str] = {
     "parse_size": "heapwright.model.sizes",
     "read_log": "heapwright.heaps.logging",
 }
-_ROOMS = frozenset({"adapters", "model", "prove"})
+_ROOMS = frozenset({"adapters", "model", "prove", "testing"})
 
 __all__ = [
     "TLSF",
@@ -414,6 +415,7 @@ __all__ = [
     "parse_size",
     "prove",
     "read_log",
+    "testing",
 ]
 
 
