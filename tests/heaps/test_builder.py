@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 import heapwright as hw
@@ -59,3 +61,59 @@ def test_explain_names_every_part() -> None:
     for word in ("1 GiB", "huge pages", "best-fit", "1 MiB", "4 KiB"):
         assert word in recipe.explain()
     assert "AnonymousSpace" in hw.HeapBuilder().space(hw.AnonymousSpace(1)).explain()
+
+
+def test_adaptors_are_put_around_in_the_order_of_the_steps() -> None:
+    base = hw.HeapBuilder().capacity("1MiB")
+    events: list[hw.LogEvent] = []
+    reserve = hw.Heap(hw.AnonymousSpace("1MiB"), name="reserve")
+    recipe = (
+        base.limit(5000)
+        .fallback(reserve)
+        .statistics()
+        .tracking(3)
+        .logging(events.append)
+        .on_failure(lambda size_bytes: False, attempts=2)
+        .adapt(hw.Adaptor)
+        .thread_safe()
+    )
+    resource = recipe.build()
+    chain = []
+    while isinstance(resource, hw.Adaptor):
+        chain.append(type(resource).__name__)
+        resource = resource.upstream
+    assert chain == [
+        "ThreadSafe",
+        "Adaptor",
+        "FailureCallback",
+        "Logging",
+        "Tracking",
+        "Statistics",
+        "Fallback",
+        "Limiting",
+    ]
+    words = [line[:11].strip() for line in recipe.explain().splitlines()[3:]]
+    assert words == ["limit", "fallback", "statistics", "tracking", "logging", "on failure", "adaptor", "thread safe"]
+    assert "Heap('reserve')" in recipe.explain()
+    block = recipe.build().allocate(6000)
+    assert reserve.owns(block.address)
+    assert [event.size_bytes for event in events] == [6000]
+    assert base.build().allocate(6000) is not None
+
+
+def test_a_recipe_has_one_limit() -> None:
+    recipe = hw.HeapBuilder().capacity("1MiB").limit("2MiB").statistics().limit(100)
+    counted = recipe.build()
+    assert isinstance(counted, hw.Statistics)
+    assert isinstance(counted.upstream, hw.Limiting)
+    assert counted.upstream.limit_bytes == 100
+    assert isinstance(counted.upstream.upstream, hw.Heap)
+
+
+def test_a_log_is_opened_when_the_heap_is_built(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    recipe = hw.HeapBuilder().capacity("1MiB").logging(path)
+    assert str(path) in recipe.explain()
+    assert not path.exists()
+    recipe.build().allocate(1)
+    assert hw.read_log(path)[0].action == "allocate"

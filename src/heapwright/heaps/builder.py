@@ -5,12 +5,21 @@ Here concrete spaces, strategies and adaptors meet; elsewhere they know each oth
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from heapwright import _native
+from heapwright.heaps.adaptor import Adaptor
+from heapwright.heaps.failure_callback import FailureCallback
+from heapwright.heaps.fallback import Fallback
 from heapwright.heaps.heap import Heap
 from heapwright.heaps.limiting import Limiting
+from heapwright.heaps.logging import LogEvent, Logging
+from heapwright.heaps.statistics import Statistics
+from heapwright.heaps.thread_safe import ThreadSafe
+from heapwright.heaps.tracking import Tracking
 from heapwright.model.errors import HeapwrightError
 from heapwright.model.protocols import Strategy
 from heapwright.model.sizes import Size, format_size, parse_alignment, parse_size
@@ -24,19 +33,40 @@ class InvalidConfiguration(HeapwrightError, ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """An adaptor to be put around what is there: its line in `explain`, and how it is made over an upstream."""
+
+    name: str
+    sentence: str
+    make: Callable[[Any], Adaptor[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _LimitLayer(Layer):
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class HeapBuilder:
     """A recipe for a heap. Every step returns a new builder, so a recipe can be kept and varied.
+
+    The order of most steps does not matter. That of adaptors does: each is put around what the steps before it have
+    made. So ``limit(...).statistics()`` counts what the limit refuses as failed; ``statistics().limit(...)`` never hears
+    of it.
 
     Examples
     --------
     >>> import heapwright as hw
-    >>> recipe = hw.HeapBuilder().capacity("1GiB").alignment(64).strategy(hw.FirstFit()).limit("800MiB")
+    >>> recipe = hw.HeapBuilder().capacity("1GiB").alignment(64).strategy(hw.FirstFit()).limit("800MiB").statistics()
     >>> print(recipe.explain())
     space      1 GiB of anonymous memory, reserved now, committed as it is used
     strategy   first-fit
     alignment  64 B unless a request says otherwise
     limit      800 MiB requested at any time, else LimitExceeded
+    statistics counted, in all and by context
     >>> heap = recipe.build()
+    >>> heap
+    Statistics(Limiting(Heap(first-fit), 838860800))
     >>> heap.allocate(100).address % 64
     0
     """
@@ -45,7 +75,7 @@ class HeapBuilder:
     _space: _native.Space | None = None
     _alignment: int = 16
     _strategy: Strategy = BestFit()  # noqa: RUF009  # immutable
-    _limit: int | None = None
+    _layers: tuple[Layer, ...] = ()  # the innermost first
     _huge_pages: bool = False
     _permissions: Permissions | None = None
     _decay_s: float | None = None
@@ -76,8 +106,46 @@ class HeapBuilder:
         return replace(self, _strategy=strategy)
 
     def limit(self, size_bytes: Size) -> HeapBuilder:
-        """Never have more than this requested: see `Limiting`."""
-        return replace(self, _limit=parse_size(size_bytes))
+        """Never have more than this requested: see `Limiting`. A recipe has one limit; another one takes its place."""
+        limit = parse_size(size_bytes)
+        sentence = f"{format_size(limit)} requested at any time, else LimitExceeded"
+        layer = _LimitLayer("limit", sentence, lambda upstream: Limiting(upstream, limit), limit)
+        if self._limit is None:
+            return self._around(layer)
+        return replace(self, _layers=tuple(layer if other is self._limit else other for other in self._layers))
+
+    def statistics(self) -> HeapBuilder:
+        """Count what goes through: see `Statistics`."""
+        return self._around(Layer("statistics", "counted, in all and by context", Statistics))
+
+    def tracking(self, stack_depth: int = 1) -> HeapBuilder:
+        """Know every block that is out, and where it was allocated: see `Tracking`."""
+        sentence = f"size, age and {stack_depth} frames of every block that is out"
+        return self._around(Layer("tracking", sentence, lambda upstream: Tracking(upstream, stack_depth=stack_depth)))
+
+    def logging(self, sink: str | os.PathLike[str] | Callable[[LogEvent], object]) -> HeapBuilder:
+        """Log every call: see `Logging`."""
+        where = "a callable" if callable(sink) else os.fspath(sink)
+        return self._around(Layer("logging", f"every call, to {where}", lambda upstream: Logging(upstream, sink)))
+
+    def on_failure(self, callback: Callable[[int], object], *, attempts: int = 16) -> HeapBuilder:
+        """Where there is no memory, let the program free some and try again: see `FailureCallback`."""
+        sentence = f"at most {attempts} calls of {getattr(callback, '__name__', 'a callable')} before a request fails"
+        return self._around(
+            Layer("on failure", sentence, lambda upstream: FailureCallback(upstream, callback, attempts=attempts))
+        )
+
+    def fallback(self, second: Any) -> HeapBuilder:
+        """Where there is no memory, ask another resource: see `Fallback`."""
+        return self._around(Layer("fallback", repr(second), lambda upstream: Fallback(upstream, second)))
+
+    def thread_safe(self) -> HeapBuilder:
+        """Let one thread at a time into what the steps before have made, adaptors of one's own: see `ThreadSafe`."""
+        return self._around(Layer("thread safe", "one call at a time", ThreadSafe))
+
+    def adapt(self, make: Callable[[Any], Adaptor[Any]]) -> HeapBuilder:
+        """Put an adaptor of one's own around what the steps before have made; `make` is called with that."""
+        return self._around(Layer("adaptor", getattr(make, "__name__", repr(make)), make))
 
     def decay(self, seconds: float | None) -> HeapBuilder:
         """Give back by itself what was not needed for so many seconds: see `Heap`."""
@@ -106,16 +174,15 @@ class HeapBuilder:
             f"strategy   {self._strategy.name}",
             f"alignment  {format_size(self._alignment)} unless a request says otherwise",
         ]
-        if self._limit is not None:
-            lines.append(f"limit      {format_size(self._limit)} requested at any time, else LimitExceeded")
         if self._decay_s is not None:
             lines.append(
                 f"decay      what {self._decay_s:g} s of demand did not need goes back to the operating system"
             )
+        lines += [f"{layer.name:<10} {layer.sentence}" for layer in self._layers]
         return "\n".join(lines)
 
-    def build(self) -> Heap[Any] | Limiting[_native.Block]:
-        """Make the heap; with a limit, the `Limiting` that owns it.
+    def build(self) -> Heap[Any] | Adaptor[_native.Block]:
+        """Make the heap; with adaptors, the outermost one, which owns it: `Heap` or `Adaptor`.
 
         Raises
         ------
@@ -131,10 +198,19 @@ class HeapBuilder:
                 alignment=max(self._alignment, 2 << 20),
                 permissions=self._wanted_permissions,
             )
-        heap: Heap[Any] = Heap(
+        resource: Any = Heap(
             space, strategy=self._strategy, alignment=self._alignment, name=self._name, decay_s=self._decay_s
         )
-        return heap if self._limit is None else Limiting(heap, self._limit)
+        for layer in self._layers:
+            resource = layer.make(resource)
+        return resource
+
+    def _around(self, layer: Layer) -> HeapBuilder:
+        return replace(self, _layers=(*self._layers, layer))
+
+    @property
+    def _limit(self) -> _LimitLayer | None:
+        return next((layer for layer in self._layers if isinstance(layer, _LimitLayer)), None)
 
     @property
     def _wanted_permissions(self) -> Permissions:
@@ -167,8 +243,8 @@ class HeapBuilder:
             )
         if self._decay_s is not None and not self._decay_s >= 0:
             raise InvalidConfiguration(f"decay over {self._decay_s} s: give 0 or more, or None to keep what is free")
-        if self._limit is not None and size is not None and self._limit > size:
+        if self._limit is not None and size is not None and self._limit.limit_bytes > size:
             raise InvalidConfiguration(
-                f"the limit of {self._limit} B can never be met: the space has {size} B. "
+                f"the limit of {self._limit.limit_bytes} B can never be met: the space has {size} B. "
                 "Lower the limit or raise the capacity"
             )
