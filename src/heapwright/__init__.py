@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from heapwright import prove as prove
     from heapwright import testing as testing
     from heapwright._native import (
+        Account as Account,
+    )
+    from heapwright._native import (
         Block as Block,
     )
     from heapwright._native import (
@@ -254,6 +257,7 @@ __version__ = "0.1.0"
 
 #: public name -> the module that defines it
 _HOME: dict[str, str] = {
+    "Account": "heapwright._native",
     "Adaptor": "heapwright.heaps.adaptor",
     "Aligned": "heapwright.heaps.aligned",
     "Allocated": "heapwright.owners.states",
@@ -336,6 +340,7 @@ _ROOMS = frozenset({"adapters", "model", "prove", "testing"})
 
 __all__ = [
     "TLSF",
+    "Account",
     "Adaptor",
     "Aligned",
     "Allocated",

@@ -51,8 +51,8 @@ class HeapBuilder:
     """A recipe for a heap. Every step returns a new builder, so a recipe can be kept and varied.
 
     The order of most steps does not matter. That of adaptors does: each is put around what the steps before it have
-    made. So ``limit(...).statistics()`` counts what the limit refuses as failed; ``statistics().limit(...)`` never hears
-    of it.
+    made. So ``limit(...).statistics()`` counts what the limit refuses as failed, and ``statistics().limit(...)`` never
+    hears of it.
 
     Examples
     --------
@@ -198,7 +198,7 @@ class HeapBuilder:
                 alignment=max(self._alignment, 2 << 20),
                 permissions=self._wanted_permissions,
             )
-        resource: Any = Heap(
+        resource: Heap[Any] | Adaptor[_native.Block] = Heap(
             space, strategy=self._strategy, alignment=self._alignment, name=self._name, decay_s=self._decay_s
         )
         for layer in self._layers:
