@@ -14,6 +14,9 @@ int hw_bind_account(PyObject *module);
 int hw_bind_buffer(PyObject *module);
 int hw_bind_fixed_pool(PyObject *module);
 int hw_bind_tiered_pool(PyObject *module);
+int hw_bind_region(PyObject *module);
+int hw_bind_region_block(PyObject *module);
+int hw_bind_arena(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_process,
@@ -29,6 +32,9 @@ static const bind_function BIND[] = {
     hw_bind_buffer,
     hw_bind_fixed_pool,
     hw_bind_tiered_pool,
+    hw_bind_region,
+    hw_bind_region_block,
+    hw_bind_arena,
     NULL,
 };
 

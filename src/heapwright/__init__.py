@@ -39,6 +39,15 @@ if TYPE_CHECKING:
     from heapwright.heaps.aligned import (
         Aligned as Aligned,
     )
+    from heapwright.heaps.arena import (
+        Arena as Arena,
+    )
+    from heapwright.heaps.arena import (
+        ArenaClosed as ArenaClosed,
+    )
+    from heapwright.heaps.arena import (
+        ViewsEscaped as ViewsEscaped,
+    )
     from heapwright.heaps.builder import (
         HeapBuilder as HeapBuilder,
     )
@@ -169,6 +178,9 @@ if TYPE_CHECKING:
         Permissions as Permissions,
     )
     from heapwright.model.statistics import (
+        ArenaStatistics as ArenaStatistics,
+    )
+    from heapwright.model.statistics import (
         CountedStatistics as CountedStatistics,
     )
     from heapwright.model.statistics import (
@@ -262,6 +274,9 @@ _HOME: dict[str, str] = {
     "Aligned": "heapwright.heaps.aligned",
     "Allocated": "heapwright.owners.states",
     "AnonymousSpace": "heapwright.spaces.anonymous",
+    "Arena": "heapwright.heaps.arena",
+    "ArenaClosed": "heapwright.heaps.arena",
+    "ArenaStatistics": "heapwright.model.statistics",
     "BestFit": "heapwright.strategies.fits",
     "Block": "heapwright._native",
     "BlockFreed": "heapwright.model.errors",
@@ -329,6 +344,7 @@ _HOME: dict[str, str] = {
     "UnsuitableUpstream": "heapwright.model.errors",
     "UnsupportedByStrategy": "heapwright.model.errors",
     "ViewExported": "heapwright.model.errors",
+    "ViewsEscaped": "heapwright.heaps.arena",
     "Weak": "heapwright._native",
     "WorstFit": "heapwright.strategies.fits",
     "format_size": "heapwright.model.sizes",
@@ -345,6 +361,9 @@ __all__ = [
     "Aligned",
     "Allocated",
     "AnonymousSpace",
+    "Arena",
+    "ArenaClosed",
+    "ArenaStatistics",
     "BestFit",
     "Block",
     "BlockFreed",
@@ -411,6 +430,7 @@ __all__ = [
     "UnsuitableUpstream",
     "UnsupportedByStrategy",
     "ViewExported",
+    "ViewsEscaped",
     "Weak",
     "WorstFit",
     "__version__",

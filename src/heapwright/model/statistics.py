@@ -172,3 +172,28 @@ class PoolStatistics(ResourceStatistics):
         free block of a pool serves any of its requests, so that formula would say nothing.
         """
         return 1 - self.releasable_bytes / self.free_bytes if self.free_bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArenaStatistics(ResourceStatistics):
+    """What an arena holds, has held, and has done.
+
+    *allocated*: up to the last block of each chunk, padding included. *committed*: the chunks that it has from its
+    upstream; *reserved* is the same. *spare*: the part of them that waits for reuse since a reset. *Promoted* chunks
+    outlived an end because views looked at them; they are no longer in the other figures. Resident memory is the
+    upstream's affair. ``largest_free_bytes`` is not kept: the next chunk is as large as the request.
+
+    Examples
+    --------
+    >>> ArenaStatistics(requested_bytes=96, allocated_bytes=128).internal_fragmentation
+    0.25
+    """
+
+    total_requested_bytes: int = 0
+    total_block_count: int = 0
+    chunk_count: int = 0
+    spare_bytes: int = 0
+    reset_count: int = 0
+    promoted_count: int = 0  #: chunks that ever outlived an end
+    promoted_bytes: int = 0  #: their bytes
+    promoted_live_count: int = 0  #: those whose views are still there

@@ -1,0 +1,36 @@
+"""Birthplaces: where the blocks of an arena were allocated, for the error that says whose views escaped."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections import Counter
+from pathlib import Path
+
+from heapwright import _native
+
+_OURS = str(Path(__file__).parents[1])
+
+
+class Birthplaces:
+    """Remembers the line outside heapwright that each block comes from. Called with each new block."""
+
+    def __init__(self) -> None:
+        self._born: list[tuple[weakref.ref[_native.RegionBlock], str]] = []
+
+    def __call__(self, block: _native.RegionBlock) -> None:
+        """Note who allocates."""
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+            frame = frame.f_back
+        site = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+        self._born.append((weakref.ref(block), site))
+
+    def exposed(self) -> tuple[str, ...]:
+        """Return the sites of blocks with views, the most frequent first."""
+        counts = Counter(site for reference, site in self._born if (block := reference()) and block.exports)
+        return tuple(f"{site} ({count})" if count > 1 else site for site, count in counts.most_common())
+
+    def forget(self) -> None:
+        """Begin anew: those blocks are dead."""
+        self._born.clear()
