@@ -5,27 +5,27 @@
 
 #include "os/clock.h"
 
-enum { SLICE_US = 500 }; /* and one step more: with the step's 0.1 ms well below 1 ms */
+enum { SLICE_US = 300 }; /* and one step more, of about 0.1 ms: well below 1 ms, also on a machine that is busy */
 enum { TICK_OPERATIONS = 256, TICK_NS = 200000 }; /* reading the clock costs as much as one operation */
 
 const char HW_HEAP_TRIM_DOC[] =
     "trim($self, /, keep_bytes=0)\n--\n\n"
     "Give the memory under holes back to the operating system; return the bytes that this call gave back.\n\n"
     "Every whole page that lies in a hole goes, also where a live block keeps the rest of a huge page; but the first\n"
-    "`keep_bytes`, by address, stay. It is done in slices of half a millisecond; between two of them other threads may\n"
+    "`keep_bytes`, by address, stay. It is done in slices of 0.3 ms; between two of them other threads may\n"
     "use the heap. What they free behind the place reached waits for the next time.\n\n"
     "Raises\n------\nSystemCallFailed\n    The operating system refused; what was given back before is.\n\n"
     "Complexity: O(blocks + pages given back). Releases the GIL.";
 
 const char HW_HEAP_TRIM_STEP_DOC[] =
-    "trim_step($self, /, budget_us=500, keep_bytes=0)\n--\n\n"
+    "trim_step($self, /, budget_us=300, keep_bytes=0)\n--\n\n"
     "Do one slice of a trim, of about `budget_us` microseconds; return whether there is more to do.\n\n"
     "A slice is at most one system call longer than its budget: about 0.1 ms. After False the next call begins anew,\n"
     "from the start of the heap; `keep_bytes` counts then. A trim begun in steps is ended before another begins.\n\n"
     "Raises\n------\nSystemCallFailed\n    The operating system refused; the next call begins anew.\n\nReleases the GIL.";
 
 const char HW_HEAP_DECAY_TICK_DOC[] =
-    "decay_tick($self, /, budget_us=500, now_s=None)\n--\n\n"
+    "decay_tick($self, /, budget_us=300, now_s=None)\n--\n\n"
     "Do one slice of what decay asks for now; return whether there is more to do.\n\n"
     "A heap with `decay_s` does this by itself while it is used. Call it when the program idles: nothing else happens in\n"
     "a heap that nobody uses. `now_s` is for tests: seconds on a clock that never goes back, instead of\n"
