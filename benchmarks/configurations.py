@@ -82,6 +82,8 @@ def configurations() -> dict[str, Configuration]:
             heapwright("pooled"),
             heapwright("pooled", "--huge-pages", "always", name="pooled-huge"),
             heapwright("system"),
+            # With --quiet alone nothing is sampled or looked at, since nobody would read it.
+            heapwright("system", "--json", os.devnull, name="watched"),
             preload("mimalloc", "libmimalloc.so.2", "libmimalloc2.0"),
             preload("jemalloc", "libjemalloc.so.2", "libjemalloc2"),
             preload("tcmalloc", "libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),

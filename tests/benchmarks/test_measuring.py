@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import programs
+from benchmarks import instructions, programs
 from benchmarks.configurations import Configuration, chosen, configurations
 from benchmarks.digest import digest
 from benchmarks.launch import ProgramFailedError, launch
@@ -126,3 +126,17 @@ def test_a_program_that_fails_is_told_with_its_stderr(tmp_path: Path) -> None:
     script.write_text("raise ValueError('told')")
     with pytest.raises(ProgramFailedError, match="told"):
         launch(configurations()["default"], [str(script)])
+
+
+class TestInstructions:
+    DUMP = "# callgrind format\ncmd:  python -m benchmarks.workload x\n{}\nevents: Ir\nfn=(1) f\n1 5\n\ntotals: 12345\n"
+
+    def test_only_the_dump_at_the_end_of_the_section_counts(self) -> None:
+        assert instructions.section(self.DUMP.format("desc: Trigger: --dump-before=getpriority")) == 12345
+        assert instructions.section(self.DUMP.format("desc: Trigger: Program termination")) is None
+
+    def test_says_what_is_added(self, tmp_path: Path) -> None:
+        samples = Samples(tmp_path / "x.json", "instructions")
+        for name, count in (("default", 1_000_000_000), ("watched", 1_005_000_000)):
+            samples.add(0, "a program", name, {"instructions": count})
+        assert "| 1,000 M |  +0.50% |" in instructions.render(Paired(samples))
