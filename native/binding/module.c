@@ -10,6 +10,7 @@ int hw_bind_space(PyObject *module);
 int hw_bind_block(PyObject *module);
 int hw_bind_heap(PyObject *module);
 int hw_bind_shared(PyObject *module);
+int hw_bind_node(PyObject *module);
 int hw_bind_account(PyObject *module);
 int hw_bind_buffer(PyObject *module);
 int hw_bind_fixed_pool(PyObject *module);
@@ -28,6 +29,7 @@ static const bind_function BIND[] = {
     hw_bind_block,
     hw_bind_heap,
     hw_bind_shared,
+    hw_bind_node,
     hw_bind_account,
     hw_bind_buffer,
     hw_bind_fixed_pool,

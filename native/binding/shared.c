@@ -7,9 +7,12 @@
  *     a handle is found and collected
  *   - a weak handle is a weak reference to the share. It could not be a plain one: the collector would take it for an owner
  *
+ * A node of the graph (node.c) may have owners that are no handles: references from other nodes. All its handles together are one
+ * owner in the graph's eyes: the share holds that count, and gives it back instead of running a deleter.
+ *
  * The deleter runs once: when the last handle goes, or when the collector finds the share in a garbage cycle. From that
  * moment `disposed` is set, and no weak handle gives a handle any more, whatever the deleter does. */
-#include "binding/binding.h"
+#include "binding/owners.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -32,12 +35,12 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *reference; /* to the share; NULL: closed */
+    PyObject *reference; /* weak, to the share; or strong, to a node, which says itself whether it is alive; NULL: closed */
 } WeakObject;
 
 static PyTypeObject Share_Type, Shared_Type, Weak_Type;
 
-static PyObject *raise_released(const char *what) {
+PyObject *hw_raise_released(const char *what) {
     PyObject *class = hw_error_class("HandleReleased");
     PyObject *error = class == NULL ? NULL : PyObject_CallFunction(class, "s", what);
     if (error != NULL) PyErr_SetObject(class, error);
@@ -85,6 +88,7 @@ static ShareObject *share_new(PyObject *value, PyObject *deleter) {
 static int share_dispose(ShareObject *self) {
     if (atomic_flag_test_and_set(&self->disposed_once)) return 0;
     self->disposed = true;
+    if (self->value != NULL && hw_is_node(self->value)) hw_node_let_go(self->value);
     if (self->deleter == NULL || self->value == NULL) return 0;
     PyObject *result = PyObject_CallOneArg(self->deleter, self->value);
     Py_XDECREF(result);
@@ -163,6 +167,38 @@ static PyObject *handle_new(ShareObject *share) {
     return (PyObject *)self;
 }
 
+/* A new handle of a value; steals both. */
+static PyObject *handle_of_value(PyObject *value, PyObject *deleter) {
+    if (!hw_is_node(value)) return handle_new(share_new(value, deleter));
+    PyObject *handle = hw_handle_of_node(value);
+    Py_DECREF(value);
+    Py_XDECREF(deleter);
+    return handle;
+}
+
+PyObject *hw_handle_of_node(PyObject *node) {
+    ShareObject *share = (ShareObject *)hw_node_share(node);
+    if (share != NULL) return handle_new((ShareObject *)Py_NewRef(share));
+    share = share_new(Py_NewRef(node), NULL);
+    if (share == NULL) return NULL;
+    if (hw_node_hold(node, (PyObject *)share) == 0) return handle_new(share);
+    share->disposed = true; /* it holds no count to give back */
+    atomic_flag_test_and_set(&share->disposed_once);
+    Py_DECREF(share);
+    return NULL;
+}
+
+/* Handles, and references between nodes. */
+static Py_ssize_t owners(const ShareObject *share) {
+    return Py_REFCNT(share) + (share->value != NULL && hw_is_node(share->value) ? hw_node_references(share->value) : 0);
+}
+
+/* Where the weak handles of what `reference` is about are counted, or NULL when that is gone. */
+static _Atomic Py_ssize_t *weak_handles_of(PyObject *reference, ShareObject *share) {
+    if (hw_is_node(reference)) return hw_node_weak_handles(reference);
+    return share == NULL ? NULL : &share->weak_handles;
+}
+
 static void shared_dealloc(SharedObject *self) {
     PyObject_GC_UnTrack(self);
     Py_CLEAR(self->share);
@@ -184,20 +220,22 @@ static PyObject *shared_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     static char *names[] = {"value", "deleter", NULL};
     PyObject *value, *deleter = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:Shared", names, &value, &deleter)) return NULL;
+    if (hw_is_node(value) && (deleter == NULL || deleter == Py_None)) return hw_handle_of_node(value);
+    if (hw_is_node(value)) return PyErr_SetString(PyExc_TypeError, "a node has no deleter: others may own it, not only handles"), NULL;
     if (ask_payloads("adopt", &value, &deleter) < 0) return NULL;
-    return handle_new(share_new(value, deleter));
+    return handle_of_value(value, deleter);
 }
 
 /* The share of a handle that is in use, borrowed. */
 static ShareObject *require_share(SharedObject *self) {
-    if (__builtin_expect(self->share == NULL, 0)) return (ShareObject *)raise_released("shared handle");
+    if (__builtin_expect(self->share == NULL, 0)) return (ShareObject *)hw_raise_released("shared handle");
     return self->share;
 }
 
 static PyObject *shared_value(SharedObject *self, void *unused) {
     ShareObject *share = require_share(self);
     if (share == NULL) return NULL;
-    if (share->disposed || share->value == NULL) return raise_released("value");
+    if (share->disposed || share->value == NULL) return hw_raise_released("value");
     return Py_NewRef(share->value);
 }
 
@@ -224,13 +262,14 @@ static PyObject *shared_closed(SharedObject *self, void *unused) { return PyBool
 
 static PyObject *shared_strong(SharedObject *self, void *unused) {
     ShareObject *share = require_share(self);
-    return share == NULL ? NULL : PyLong_FromSsize_t(Py_REFCNT(share));
+    return share == NULL ? NULL : PyLong_FromSsize_t(owners(share));
 }
 
 static PyObject *shared_weak(SharedObject *self, void *unused) {
     ShareObject *share = require_share(self);
     if (share == NULL) return NULL;
-    return PyLong_FromSsize_t(atomic_load_explicit(&share->weak_handles, memory_order_relaxed));
+    _Atomic Py_ssize_t *count = share->value == NULL ? &share->weak_handles : weak_handles_of(share->value, share);
+    return PyLong_FromSsize_t(atomic_load_explicit(count, memory_order_relaxed));
 }
 
 static PyObject *shared_ptr_eq(SharedObject *self, PyObject *other) {
@@ -244,8 +283,10 @@ static PyObject *shared_ptr_eq(SharedObject *self, PyObject *other) {
 static PyObject *shared_try_unwrap(SharedObject *self, PyObject *unused) {
     ShareObject *share = require_share(self);
     if (share == NULL) return NULL;
-    if (share->disposed || share->value == NULL) return raise_released("value");
-    if (Py_REFCNT(share) != 1) Py_RETURN_NONE;
+    if (share->disposed || share->value == NULL) return hw_raise_released("value");
+    if (hw_is_node(share->value))
+        return PyErr_SetString(PyExc_TypeError, "a node cannot leave its graph. Take a copy.copy() of its value"), NULL;
+    if (owners(share) != 1) Py_RETURN_NONE;
     PyObject *module = PyImport_ImportModule("heapwright.owners.unique");
     PyObject *unique = module == NULL ? NULL
                                       : PyObject_CallMethod(module, "of", "OO", share->value,
@@ -264,11 +305,11 @@ static PyObject *shared_try_unwrap(SharedObject *self, PyObject *unused) {
 static PyObject *shared_make_mut(SharedObject *self, PyObject *unused) {
     ShareObject *share = require_share(self);
     if (share == NULL) return NULL;
-    if (share->disposed || share->value == NULL) return raise_released("value");
-    if (Py_REFCNT(share) == 1 && atomic_load_explicit(&share->weak_handles, memory_order_relaxed) == 0)
-        return Py_NewRef(self);
+    if (share->disposed || share->value == NULL) return hw_raise_released("value");
+    bool alone = owners(share) == 1;
+    if (alone && atomic_load_explicit(weak_handles_of(share->value, share), memory_order_relaxed) == 0) return Py_NewRef(self);
     PyObject *value = share->value, *deleter = share->deleter;
-    if (Py_REFCNT(share) == 1) { /* only weak handles look on: they lose it, and nothing is copied */
+    if (alone && !hw_is_node(value)) { /* only weak handles look on: they lose it, and nothing is copied */
         atomic_flag_test_and_set(&share->disposed_once);
         share->disposed = true;
         Py_INCREF(value);
@@ -277,26 +318,31 @@ static PyObject *shared_make_mut(SharedObject *self, PyObject *unused) {
     } else if (ask_payloads("copy", &value, &deleter) < 0) {
         return NULL;
     }
-    PyObject *made = handle_new(share_new(value, deleter));
+    PyObject *made = handle_of_value(value, deleter);
     if (made != NULL) Py_CLEAR(self->share);
     return made;
 }
 
-static PyObject *weak_of(ShareObject *share) {
-    PyObject *reference = PyWeakref_NewRef((PyObject *)share, NULL);
+/* Steals the reference; NULL passes through. */
+static PyObject *weak_new(PyObject *reference, ShareObject *share) {
     WeakObject *weak = reference == NULL ? NULL : PyObject_New(WeakObject, &Weak_Type);
     if (weak == NULL) {
         Py_XDECREF(reference);
         return NULL;
     }
     weak->reference = reference;
-    atomic_fetch_add_explicit(&share->weak_handles, 1, memory_order_relaxed);
+    _Atomic Py_ssize_t *count = weak_handles_of(reference, share);
+    if (count != NULL) atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
     return (PyObject *)weak;
 }
 
+PyObject *hw_weak_of_node(PyObject *node) { return weak_new(Py_NewRef(node), (ShareObject *)hw_node_share(node)); }
+
 static PyObject *shared_downgrade(SharedObject *self, PyObject *unused) {
     ShareObject *share = require_share(self);
-    return share == NULL ? NULL : weak_of(share);
+    if (share == NULL) return NULL;
+    if (share->value != NULL && hw_is_node(share->value)) return hw_weak_of_node(share->value);
+    return weak_new(PyWeakref_NewRef((PyObject *)share, NULL), share);
 }
 
 static PyObject *shared_reduce(SharedObject *self, PyObject *unused) {
@@ -364,6 +410,7 @@ static PyTypeObject Shared_Type = {
 static ShareObject *share_of(WeakObject *self) {
     PyObject *share = NULL;
     if (self->reference == NULL) return NULL;
+    if (hw_is_node(self->reference)) return (ShareObject *)Py_XNewRef(hw_node_share(self->reference));
 #if PY_VERSION_HEX >= 0x030D0000
     if (PyWeakref_GetRef(self->reference, &share) <= 0) return NULL;
 #else
@@ -377,8 +424,10 @@ static ShareObject *share_of(WeakObject *self) {
 }
 
 static void weak_forget(WeakObject *self) {
+    if (self->reference == NULL) return;
     ShareObject *share = share_of(self);
-    if (share != NULL) atomic_fetch_sub_explicit(&share->weak_handles, 1, memory_order_relaxed);
+    _Atomic Py_ssize_t *count = weak_handles_of(self->reference, share);
+    if (count != NULL) atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
     Py_XDECREF(share);
     Py_CLEAR(self->reference);
 }
@@ -389,20 +438,19 @@ static void weak_dealloc(WeakObject *self) {
 }
 
 static PyObject *weak_upgrade(WeakObject *self, PyObject *unused) {
-    if (self->reference == NULL) return raise_released("weak handle");
+    if (self->reference == NULL) return hw_raise_released("weak handle");
+    if (hw_is_node(self->reference))
+        return hw_node_is_alive(self->reference) ? hw_handle_of_node(self->reference) : Py_NewRef(Py_None);
     ShareObject *share = share_of(self);
     return share == NULL ? Py_NewRef(Py_None) : handle_new(share);
 }
 
 static PyObject *weak_clone(WeakObject *self, PyObject *unused) {
-    if (self->reference == NULL) return raise_released("weak handle");
-    WeakObject *clone = PyObject_New(WeakObject, &Weak_Type);
-    if (clone == NULL) return NULL;
-    clone->reference = Py_NewRef(self->reference);
+    if (self->reference == NULL) return hw_raise_released("weak handle");
     ShareObject *share = share_of(self);
-    if (share != NULL) atomic_fetch_add_explicit(&share->weak_handles, 1, memory_order_relaxed);
+    PyObject *clone = weak_new(Py_NewRef(self->reference), share);
     Py_XDECREF(share);
-    return (PyObject *)clone;
+    return clone;
 }
 
 static PyObject *weak_close(WeakObject *self, PyObject *unused) {
@@ -414,7 +462,8 @@ static PyObject *weak_closed(WeakObject *self, void *unused) { return PyBool_Fro
 
 static PyObject *weak_repr(WeakObject *self) {
     ShareObject *share = share_of(self);
-    const char *state = self->reference == NULL ? "closed" : share == NULL ? "dead" : "alive";
+    bool alive = share != NULL || (self->reference != NULL && hw_is_node(self->reference) && hw_node_is_alive(self->reference));
+    const char *state = self->reference == NULL ? "closed" : alive ? "alive" : "dead";
     Py_XDECREF(share);
     return PyUnicode_FromFormat("Weak(%s)", state);
 }
@@ -444,6 +493,18 @@ static PyTypeObject Weak_Type = {
     .tp_methods = WEAK_METHODS,
     .tp_getset = WEAK_FIELDS,
 };
+
+PyObject *hw_node_of_shared(PyObject *handle) {
+    if (!Py_IS_TYPE(handle, &Shared_Type)) return NULL;
+    ShareObject *share = ((SharedObject *)handle)->share;
+    return share != NULL && !share->disposed && share->value != NULL && hw_is_node(share->value) ? share->value : NULL;
+}
+
+PyObject *hw_node_of_weak(PyObject *handle) {
+    if (!Py_IS_TYPE(handle, &Weak_Type)) return NULL;
+    PyObject *reference = ((WeakObject *)handle)->reference;
+    return reference != NULL && hw_is_node(reference) ? reference : NULL;
+}
 
 int hw_bind_shared(PyObject *module) {
     if (PyType_Ready(&Share_Type) < 0 || PyModule_AddType(module, &Shared_Type) < 0) return -1;

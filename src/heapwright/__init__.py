@@ -195,6 +195,15 @@ if TYPE_CHECKING:
     from heapwright.model.statistics import (
         PoolStatistics as PoolStatistics,
     )
+    from heapwright.owners.cycles import (
+        Cycle as Cycle,
+    )
+    from heapwright.owners.cycles import (
+        collect_cycles as collect_cycles,
+    )
+    from heapwright.owners.cycles import (
+        cycles as cycles,
+    )
     from heapwright.owners.damage import (
         CorruptedMemory as CorruptedMemory,
     )
@@ -206,6 +215,12 @@ if TYPE_CHECKING:
     )
     from heapwright.owners.memory import (
         is_corrupted as is_corrupted,
+    )
+    from heapwright.owners.node import (
+        InvalidField as InvalidField,
+    )
+    from heapwright.owners.node import (
+        node as node,
     )
     from heapwright.owners.quarantine import (
         Quarantine as Quarantine,
@@ -288,6 +303,7 @@ _HOME: dict[str, str] = {
     "CorruptedHeap": "heapwright.model.errors",
     "CorruptedMemory": "heapwright.owners.damage",
     "CountedStatistics": "heapwright.model.statistics",
+    "Cycle": "heapwright.owners.cycles",
     "Damage": "heapwright.owners.damage",
     "FailureCallback": "heapwright.heaps.failure_callback",
     "Fallback": "heapwright.heaps.fallback",
@@ -302,6 +318,7 @@ _HOME: dict[str, str] = {
     "InstallRefused": "heapwright.model.errors",
     "InvalidAlignment": "heapwright.model.errors",
     "InvalidConfiguration": "heapwright.heaps.builder",
+    "InvalidField": "heapwright.owners.node",
     "InvalidFree": "heapwright.model.errors",
     "InvalidMark": "heapwright.model.errors",
     "InvalidSize": "heapwright.model.errors",
@@ -347,8 +364,11 @@ _HOME: dict[str, str] = {
     "ViewsEscaped": "heapwright.heaps.arena",
     "Weak": "heapwright._native",
     "WorstFit": "heapwright.strategies.fits",
+    "collect_cycles": "heapwright.owners.cycles",
+    "cycles": "heapwright.owners.cycles",
     "format_size": "heapwright.model.sizes",
     "is_corrupted": "heapwright.owners.memory",
+    "node": "heapwright.owners.node",
     "parse_size": "heapwright.model.sizes",
     "read_log": "heapwright.heaps.logging",
 }
@@ -375,6 +395,7 @@ __all__ = [
     "CorruptedHeap",
     "CorruptedMemory",
     "CountedStatistics",
+    "Cycle",
     "Damage",
     "FailureCallback",
     "Fallback",
@@ -389,6 +410,7 @@ __all__ = [
     "InstallRefused",
     "InvalidAlignment",
     "InvalidConfiguration",
+    "InvalidField",
     "InvalidFree",
     "InvalidMark",
     "InvalidSize",
@@ -435,8 +457,11 @@ __all__ = [
     "WorstFit",
     "__version__",
     "adapters",
+    "collect_cycles",
+    "cycles",
     "format_size",
     "is_corrupted",
+    "node",
     "parse_size",
     "prove",
     "read_log",

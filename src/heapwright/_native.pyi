@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from types import GenericAlias
-from typing import Any, Generic, Self, SupportsIndex, TypeVar, final, overload
+from typing import Any, ClassVar, Generic, Self, SupportsIndex, TypeVar, final, overload
 
 from typing_extensions import Buffer as BytesLike
 from typing_extensions import disjoint_base
@@ -12,6 +12,7 @@ from heapwright.model.lifecycle import State
 from heapwright.model.protocols import Resource
 from heapwright.model.sizes import Size
 from heapwright.model.space import Permissions
+from heapwright.owners.node import Field
 from heapwright.owners.unique import Unique
 
 _T = TypeVar("_T")
@@ -324,3 +325,30 @@ class Arena:
     def _end_epochs(self, depth: int, promotes: bool, /) -> int: ...
     @property
     def exports(self) -> int: ...
+
+# ---- nodes (binding/node.c) ----
+
+@disjoint_base
+class Node:
+    __node_fields__: ClassVar[tuple[Field, ...]]
+    __node_kind__: ClassVar[NodeKind]
+    def __new__(cls, /, **fields: object) -> Self: ...
+    def __copy__(self) -> Self: ...
+
+@final
+class NodeField:
+    def __new__(cls, name: str, kind: str, index: int, optional: bool, types: tuple[type, ...], /) -> Self: ...
+    def __get__(self, node: Node | None, owner: type | None = None, /) -> Any: ...
+    def __set__(self, node: Node, value: object, /) -> None: ...
+    def __delete__(self, node: Node, /) -> None: ...
+    def settle(self, owner: type, target: type | None, /) -> None: ...
+
+@final
+class NodeKind:
+    def __new__(cls, atoms: int, shared: int, weak: int, defaults: tuple[object, ...], /) -> Self: ...
+    acyclic: bool | None
+
+def nodes_collect(budget: int = ..., /) -> int: ...
+def nodes_cycles(budget: int = ..., /) -> list[tuple[tuple[tuple[Node, int], ...], int, int, bool]]: ...
+def nodes_statistics() -> dict[str, int]: ...
+def nodes_check() -> tuple[str, int] | None: ...
