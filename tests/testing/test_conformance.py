@@ -26,9 +26,17 @@ def test_a_plain_resource_keeps_each_clause(clause: Clause) -> None:
 
 
 @pytest.mark.parametrize("clause", CLAUSES, ids=str)
-@pytest.mark.parametrize("strategy", [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit])
+@pytest.mark.parametrize(
+    "strategy", [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy], ids=lambda kind: kind.__name__
+)
 def test_a_heap_keeps_each_clause(strategy: Any, clause: Clause) -> None:
-    clause(lambda: hw.Heap[strategy](hw.AnonymousSpace("1MiB")))
+    clause(lambda: hw.Heap[strategy](hw.AnonymousSpace("1MiB")), examples=15)
+
+
+@pytest.mark.parametrize("clause", CLAUSES, ids=str)
+@pytest.mark.parametrize("build", [hw.TieredPool, lambda heap: hw.Statistics(hw.Tracking(hw.TieredPool(heap)))])
+def test_a_pool_keeps_each_clause_and_so_do_adaptors_on_it(build: Any, clause: Clause) -> None:
+    clause(lambda: build(hw.Heap(hw.AnonymousSpace("8MiB"))), examples=15)
 
 
 @pytest.mark.parametrize("mutant", mutants.RESOURCES, ids=lambda mutant: mutant.__name__)
@@ -49,6 +57,22 @@ def test_a_wrong_adaptor_is_refuted(mutant: Any) -> None:
 def test_a_wrong_limit_is_refuted(mutant: Any) -> None:
     with pytest.raises(Nonconformance, match="limit"):
         adaptor_conformance(mutant, limit_bytes=mutants.LIMIT)
+
+
+@pytest.mark.parametrize("clause", [*CLAUSES, *ADAPTOR_CLAUSES], ids=str)
+def test_every_clause_refutes_something(clause: Clause) -> None:
+    """One that refutes nothing would be hollow."""
+    suspects = [*mutants.ADAPTORS, *mutants.LIMITS] if clause in ADAPTOR_CLAUSES else mutants.RESOURCES
+    if clause.name == "keeps_its_limit":
+        suspects = [lambda: mutants.LimitsBirthOnly(PlainResource())]
+    if clause.name == "random_programs":
+        suspects = [mutants.FreesTwice]  # any would do; its counter-example is made small in a moment
+    for suspect in suspects:
+        try:
+            clause(suspect, limit_bytes=mutants.LIMIT if "limit" in clause.name else None)
+        except Nonconformance:
+            return
+    pytest.fail(f"{clause} lets every mutant pass")
 
 
 def test_an_overshoot_under_threads_is_found_each_time() -> None:

@@ -62,8 +62,9 @@ class Observing(Adaptor[B], Generic[B, N]):
     def deallocate(self, block: B) -> None:  # noqa: D102  # as Adaptor's
         self._settle()
         self._noted(block)
+        handle = ref(block)  # now: where the block is freed, nothing may fail for want of memory any more
         self._upstream.deallocate(block)
-        self._forget(ref(block))
+        self._forget(handle)
 
     def reallocate(self, block: B, size_bytes: Size) -> B:
         """Replace a block by one of another size.
@@ -75,11 +76,13 @@ class Observing(Adaptor[B], Generic[B, N]):
         ------
         OutOfMemory, InvalidFree, ViewExported
             As by `allocate` and `deallocate`; the block is as it was.
+        MemoryError
+            Python itself has no memory for the note on the new block: then that and the old one are freed.
         """
         self._settle()
         size = parse_size(size_bytes)
         old_size, note = self._noted(block)
-        old_address, admitted = block.address, 0
+        handle, old_address, admitted = ref(block), block.address, 0
         if size > old_size:
             self._admit(size)
             admitted = size
@@ -88,8 +91,14 @@ class Observing(Adaptor[B], Generic[B, N]):
         except BaseException as error:
             self._withdraw(admitted, error)
             raise
-        self._notes.pop(ref(block), None)
-        self._keep(new, size, self._resized(old_size, note, new, size, moved=new.address != old_address))
+        self._notes.pop(handle, None)
+        try:
+            new_note = self._resized(old_size, note, new, size, moved=new.address != old_address)
+        except BaseException as error:  # the old block is gone, and nobody will have the new one
+            self._withdraw(admitted, error)
+            self._died(old_size, note)
+            raise
+        self._keep(new, size, new_note)
         return new
 
     def holds(self, block: B) -> bool:

@@ -141,13 +141,15 @@ class Statistics(Observing[B, _Note]):
 
     def _resized(self, old_size_bytes: int, note: _Note, new: B, size_bytes: int, *, moved: bool) -> _Note:
         (old_allocated, accounts), allocated = note, _allocated(new)  # it stays where it was born, moved or not
-        for account in accounts:
-            if moved:  # for a moment both were out
-                account.take(size_bytes, allocated, 1)
-                account.give(old_size_bytes, old_allocated, 1)
-            else:
-                account.take(max(size_bytes - old_size_bytes, 0), max(allocated - old_allocated, 0))
-                account.give(max(old_size_bytes - size_bytes, 0), max(old_allocated - allocated, 0))
+        if moved:  # for a moment both were out
+            taken, more = size_bytes, allocated
+            given, less, blocks = old_size_bytes, old_allocated, 1
+        else:
+            taken, more = max(size_bytes - old_size_bytes, 0), max(allocated - old_allocated, 0)
+            given, less, blocks = max(old_size_bytes - size_bytes, 0), max(old_allocated - allocated, 0), 0
+        for account in accounts:  # nothing in here wants memory, so all of it is done
+            account.take(taken, more, blocks)
+            account.give(given, less, blocks)
         return allocated, accounts
 
     def _died(self, size_bytes: int, note: _Note) -> None:
