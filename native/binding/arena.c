@@ -116,6 +116,8 @@ static PyObject *arena_deallocate(ArenaObject *self, PyObject *object) {
     if (block->exports > 0)
         return hw_raise("ViewExported", "{s:K,s:n,s:n}", "address", address, "size_bytes", block->size_bytes, "exports",
                         block->exports);
+    hw_region *region = &block->region->region;
+    hw_region_unplace(region, (uint64_t)(uintptr_t)block->address - region->base, (uint64_t)block->size_bytes);
     hw_epochs_died(&self->epochs, block->depth, (uint64_t)block->size_bytes);
     block->serial = 0;
     Py_RETURN_NONE;
@@ -130,11 +132,6 @@ static PyObject *arena_fill(ArenaObject *self, PyObject *region) {
     self->filling = region == Py_None ? NULL : (RegionObject *)Py_NewRef(region);
     Py_XDECREF(old);
     Py_RETURN_NONE;
-}
-
-static void note_peak(ArenaObject *self) { /* requested bytes grow until something ends: so it is enough to look then */
-    uint64_t requested = hw_epochs_since(&self->epochs, 0).requested_bytes;
-    if (requested > self->peak_requested_bytes) self->peak_requested_bytes = requested;
 }
 
 static PyObject *arena_set_mark(ArenaObject *self, PyObject *unused) {
@@ -158,7 +155,6 @@ static PyObject *arena_end_epochs(ArenaObject *self, PyObject *args) {
     if (depth > self->epochs.depth) return PyErr_SetString(PyExc_ValueError, "there is no such epoch"), NULL;
     uint64_t exports = hw_epochs_since(&self->epochs, depth).exports;
     if (exports == 0 || promotes) {
-        note_peak(self);
         if (depth == 0) hw_epochs_begin(&self->epochs);
         else hw_epochs_end(&self->epochs, depth);
         Py_CLEAR(self->filling); /* whoever allocates now has to ask for a region, and waits for the lock there */
@@ -167,11 +163,10 @@ static PyObject *arena_end_epochs(ArenaObject *self, PyObject *args) {
 }
 
 static PyObject *arena_counters(ArenaObject *self, PyObject *unused) {
-    note_peak(self);
-    hw_epoch sums = hw_epochs_since(&self->epochs, 0);
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K}", "requested_bytes", (unsigned long long)sums.requested_bytes, "block_count",
-                         (unsigned long long)sums.blocks, "peak_requested_bytes",
-                         (unsigned long long)self->peak_requested_bytes, "total_requested_bytes",
+    const hw_epochs *epochs = &self->epochs;
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K}", "requested_bytes", (unsigned long long)epochs->requested_bytes, "block_count",
+                         (unsigned long long)epochs->blocks, "peak_requested_bytes",
+                         (unsigned long long)epochs->peak_requested_bytes, "total_requested_bytes",
                          (unsigned long long)self->total_requested_bytes, "total_block_count",
                          (unsigned long long)self->total_blocks);
 }
@@ -192,13 +187,14 @@ static PyMethodDef arena_methods[] = {
     {"allocate", (PyCFunction)(void (*)(void))arena_allocate, METH_FASTCALL | METH_KEYWORDS,
      "allocate($self, /, size_bytes, alignment=16)\n--\n\n"
      "Return a block that dies with the arena. O(1), but for a new chunk now and then.\n\n"
-     "Its handle may be dropped. Its bytes are what they were.\n\n"
+     "Its bytes are what they were. If its handle is dropped it counts as freed, and its room waits for the end.\n\n"
      "Raises\n------\nOutOfMemory, LimitExceeded\n    The upstream has no memory for a chunk.\nArenaClosed\n    It is closed."},
     {"try_allocate", (PyCFunction)(void (*)(void))arena_try_allocate, METH_FASTCALL | METH_KEYWORDS,
      "try_allocate($self, /, size_bytes, alignment=16)\n--\n\nThe same, but None where that raises for want of memory."},
     {"deallocate", (PyCFunction)arena_deallocate, METH_O,
      "deallocate($self, block, /)\n--\n\n"
-     "End a block before the others: its handle is dead, its room comes back with all the rest.\n\n"
+     "End a block before the others: its handle is dead. The room of the latest one is free again, that of another comes\n"
+     "back with all the rest.\n\n"
      "Raises\n------\nViewExported, InvalidFree\n    Somebody looks at it; it is dead already, or another's."},
     {"_allocate_pinned", (PyCFunction)(void (*)(void))arena_allocate_pinned, METH_FASTCALL | METH_KEYWORDS,
      "_allocate_pinned($self, /, size_bytes, alignment=16)\n--\n\nAllocate a block that counts as a view while its handle lives."},

@@ -14,7 +14,7 @@ static PyObject *region_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         return NULL;
     }
     self->buffer = buffer;
-    self->region = (hw_region){(uint64_t)(uintptr_t)buffer.buf, (uint64_t)buffer.len, 0};
+    self->region = hw_region_open((uint64_t)(uintptr_t)buffer.buf, (uint64_t)buffer.len);
     return (PyObject *)self;
 }
 
@@ -39,8 +39,6 @@ static PyObject *region_abandon(RegionObject *self, PyObject *unused) {
 static PyObject *region_rewind(RegionObject *self, PyObject *argument) {
     unsigned long long top = PyLong_AsUnsignedLongLong(argument);
     if (top == (unsigned long long)-1 && PyErr_Occurred()) return NULL;
-    if (top > self->region.top_bytes)
-        return PyErr_Format(PyExc_ValueError, "cannot rewind to %llu: the top is lower", top);
     hw_region_rewind(&self->region, top);
     Py_RETURN_NONE;
 }
@@ -57,7 +55,7 @@ static PyMethodDef region_methods[] = {
     {"abandon", (PyCFunction)region_abandon, METH_NOARGS,
      "abandon($self, /)\n--\n\nPlace nothing any more, and let go of the buffer: now, or when the last view is gone."},
     {"rewind", (PyCFunction)region_rewind, METH_O,
-     "rewind($self, top_bytes, /)\n--\n\nGive back everything from this offset on. The caller knows that nobody looks at it."},
+     "rewind($self, top_bytes, /)\n--\n\nGive back everything from this offset on, if the top is above it. The caller knows that nobody looks at it."},
     {NULL},
 };
 

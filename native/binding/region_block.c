@@ -1,5 +1,5 @@
-/* _native.RegionBlock: the handle of a block in an arena. It is alive while the epoch is open that it was born in, and
- * unlike a heap's Block it may be dropped: the bytes are the arena's. */
+/* _native.RegionBlock: the handle of a block in an arena. It is alive while the epoch is open that it was born in. One that is
+ * dropped counts as freed; but its room is not given to anybody else before that epoch ends. */
 #include "binding/region_types.h"
 
 #include <stddef.h>
@@ -59,6 +59,7 @@ static void block_dealloc(RegionBlockObject *self) {
     ArenaObject *arena = self->arena;
     RegionObject *region = self->region;
     if (self->pinned) conceal(self);
+    if (hw_region_block_is_live(self)) hw_epochs_died(&arena->epochs, self->depth, (uint64_t)self->size_bytes);
     if (self->weak_references != NULL) PyObject_ClearWeakRefs((PyObject *)self);
     if (kept_count < HANDLES_KEPT) kept[kept_count++] = self;
     else PyObject_Free(self);

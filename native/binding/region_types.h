@@ -27,7 +27,7 @@ typedef struct {
     hw_epochs epochs;
     RegionObject *filling; /* NULL: none yet, or the arena is closed */
     PyObject *observer;    /* called with each new block, or NULL */
-    uint64_t peak_requested_bytes, total_requested_bytes, total_blocks;
+    uint64_t total_requested_bytes, total_blocks;
 } ArenaObject;
 
 typedef struct {

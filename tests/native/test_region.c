@@ -12,7 +12,7 @@
 enum { MOST = 4000 };
 
 typedef struct {
-    uint64_t offset, size, serial;
+    uint64_t offset, size, requested, serial;
     uint32_t depth;
     bool live;
 } block;
@@ -25,23 +25,29 @@ static uint64_t random_below(uint64_t *state, uint64_t n) {
 static void every_edge_of_placing(void) {
     uint64_t offset = 77;
     for (uint64_t base = 0; base < 64; base++)
-        for (uint64_t capacity = 0; capacity < 40; capacity++)
-            for (uint64_t top = 0; top <= capacity; top++)
-                for (uint64_t alignment = 1; alignment <= 32; alignment *= 2)
-                    for (uint64_t size = 0; size < 42; size++) {
-                        hw_region region = {base, capacity, top};
-                        uint64_t expected = top, taken = size ? size : 1;
-                        while ((base + expected) % alignment != 0) expected++;
-                        bool fits = expected + taken <= capacity;
+        for (uint64_t chunk = 0; chunk < 130; chunk++)
+            for (uint64_t filled = 0; filled <= 128; filled += 16)
+                for (uint64_t alignment = 1; alignment <= 64; alignment *= 2)
+                    for (uint64_t size = 0; size < 132; size += 1 + size % 3) {
+                        hw_region region = hw_region_open(base, chunk);
+                        assert(region.base % 16 == 0 || region.capacity_bytes == 0);
+                        assert(region.base >= base && region.base + region.capacity_bytes <= base + chunk);
+                        assert(region.capacity_bytes + 32 > chunk && region.capacity_bytes % 16 == 0);
+                        if (filled > region.capacity_bytes) continue;
+                        uint64_t expected = filled, taken = size <= 16 ? 16 : (size + 15) / 16 * 16;
+                        region.top_bytes = filled;
+                        while ((region.base + expected) % alignment != 0) expected++;
+                        bool fits = expected + taken <= region.capacity_bytes;
                         assert(hw_region_place(&region, size, alignment, &offset) == fits);
-                        assert(region.top_bytes == (fits ? expected + taken : top) && (!fits || offset == expected));
+                        assert(region.top_bytes == (fits ? expected + taken : filled) && (!fits || offset == expected));
+                        if (fits) hw_region_unplace(&region, offset, size), assert(region.top_bytes == expected);
                     }
-    hw_region region = {4096, 100, 0};
+    hw_region region = hw_region_open(4096, 100);
     assert(!hw_region_place(&region, UINT64_MAX, 16, &offset) && region.top_bytes == 0);
     assert(!hw_region_place(&region, UINT64_MAX - 8, UINT64_C(1) << 63, &offset) && region.top_bytes == 0);
     assert(!hw_region_place(&region, 1, UINT64_C(1) << 63, &offset) && region.top_bytes == 0);
-    hw_region last = {UINT64_MAX - 99, 100, 3}; /* the skip wraps: no sum carries */
-    assert(!hw_region_place(&last, 98, 1, &offset) && hw_region_place(&last, 97, 1, &offset));
+    hw_region last = hw_region_open(UINT64_MAX - 127, 112); /* no sum carries */
+    assert(!hw_region_place(&last, 113, 1, &offset) && hw_region_place(&last, 112, 1, &offset));
 }
 
 static void random_program(uint64_t seed) {
@@ -49,7 +55,7 @@ static void random_program(uint64_t seed) {
     static hw_epochs epochs;
     uint64_t state = seed * 2654435761u + 1, tops[HW_EPOCHS_MAX] = {0};
     uint32_t count = 0, depth = 0;
-    hw_region region = {random_below(&state, 1 << 20), 1 + random_below(&state, 1 << 16), 0};
+    hw_region region = hw_region_open(random_below(&state, 1 << 20), 1 + random_below(&state, 1 << 16));
     memset(&epochs, 0, sizeof epochs);
     hw_epochs_begin(&epochs);
     for (int step = 0; step < 600; step++) {
@@ -58,9 +64,18 @@ static void random_program(uint64_t seed) {
             uint64_t size = random_below(&state, 300), alignment = UINT64_C(1) << random_below(&state, 9);
             if (hw_region_place(&region, size, alignment, &offset)) {
                 assert((region.base + offset) % alignment == 0 && offset + size <= region.capacity_bytes);
-                blocks[count++] = (block){offset, size ? size : 1, epochs.open[epochs.depth].serial, depth, true};
+                blocks[count++] = (block){offset, size ? (size + 15) / 16 * 16 : 16, size, epochs.open[epochs.depth].serial, depth, true};
                 hw_epochs_born(&epochs, size);
             }
+        } else if (what < 76 && count > 0) { /* the end of one block; the last one's room can be had again */
+            block *ended = &blocks[count - 1 - random_below(&state, count < 5 ? count : 5)];
+            if (!ended->live) continue;
+            bool last = ended->offset + ended->size == region.top_bytes;
+            uint64_t before = region.top_bytes;
+            hw_region_unplace(&region, ended->offset, ended->requested);
+            assert(region.top_bytes == (last ? ended->offset : before));
+            hw_epochs_died(&epochs, ended->depth, ended->requested);
+            ended->live = false, ended->serial = 0;
         } else if (what < 82) { /* a mark */
             bool nested = hw_epochs_nest(&epochs);
             assert(nested == (depth + 1 < HW_EPOCHS_MAX));
@@ -79,14 +94,14 @@ static void random_program(uint64_t seed) {
             depth = 0;
         }
         assert(hw_epochs_check(&epochs) == NULL && region.top_bytes <= region.capacity_bytes);
-        uint64_t live = 0, end = 0;
+        uint64_t live = 0, end = 0, requested = 0;
         for (uint32_t i = 0; i < count; i++) {
             assert(hw_epochs_is_open(&epochs, blocks[i].serial, blocks[i].depth) == blocks[i].live);
             if (!blocks[i].live) continue;
             assert(blocks[i].offset >= end && (end = blocks[i].offset + blocks[i].size) <= region.top_bytes); /* R2 */
-            live++;
+            live++, requested += blocks[i].requested;
         }
-        assert(hw_epochs_since(&epochs, 0).blocks == live && epochs.depth == depth);
+        assert(epochs.blocks == live && epochs.requested_bytes == requested && epochs.depth == depth);
     }
 }
 
@@ -105,6 +120,10 @@ static void damage_is_named(void) {
     assert(strcmp(hw_epochs_check(&epochs), "E2") == 0);
     epochs = good, epochs.open[1].requested_bytes = 1;
     assert(strcmp(hw_epochs_check(&epochs), "E3") == 0);
+    epochs = good, epochs.blocks++;
+    assert(strcmp(hw_epochs_check(&epochs), "E4") == 0);
+    epochs = good, hw_epochs_born(&epochs, 5), epochs.peak_requested_bytes = 4;
+    assert(strcmp(hw_epochs_check(&epochs), "E4") == 0);
 }
 
 int main(void) {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 from heapwright import _native
 from heapwright.heaps.birthplaces import Birthplaces
 from heapwright.heaps.builder import HeapBuilder
-from heapwright.heaps.chunk_stack import CHUNK_ALIGNMENT, ChunkStack, Place
+from heapwright.heaps.chunk_stack import CHUNK_ALIGNMENT, GRANULE_BYTES, ChunkStack, Place
 from heapwright.heaps.mark import Mark
 from heapwright.model.errors import HeapwrightError, ViewExported
 from heapwright.model.protocols import Resource
@@ -59,7 +59,8 @@ class Arena(_native.Arena):
     """A memory resource whose blocks have one end: that of the ``with`` block, or `close`, `reset`, a mark's release.
 
     A block is placed behind the one before, in chunks of the upstream. It costs no book-keeping, so a million of them
-    end as fast as one. A handle may be dropped, its bytes stay; once the arena has ended, it is freed, and says so.
+    end as fast as one. Once the arena has ended, its handle is freed, and says so. A block may be freed before that, or
+    its handle dropped: then it no longer counts, but unless it was the last one its room waits for the end.
 
     A *view* (a memoryview, an array) that is still there at the end has escaped. With ``on_escape="raise"`` that is
     an error, nothing ends, and whoever drops the view may close again. With ``"promote"`` the chunks that escaped
@@ -137,9 +138,9 @@ class Arena(_native.Arena):
         self._birthplaces = birthplaces
         self._on_escape = on_escape
         self._owns_upstream = isinstance(source, str | SupportsIndex)
-        chunk = max(1, parse_size(chunk_bytes))
+        chunk = max(GRANULE_BYTES, parse_size(chunk_bytes))
         if isinstance(source, str | SupportsIndex):
-            size = max(1, parse_size(source))
+            size = max(GRANULE_BYTES, parse_size(source))
             self._chunks = ChunkStack(HeapBuilder().capacity(size).name(name or "arena").build(), min(chunk, size))
         else:
             self._chunks = ChunkStack(source, chunk)

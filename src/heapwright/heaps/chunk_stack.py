@@ -10,6 +10,7 @@ from heapwright import _native
 from heapwright.model.protocols import Resource
 
 CHUNK_ALIGNMENT = 4096
+GRANULE_BYTES = 16  # as in native/core/region.h
 
 #: Requests above this part of a chunk get a chunk of their own. So what is left unused at the end of a full one is less
 #: than this part of it, but for alignment (the rule of LLVM's BumpPtrAllocator).
@@ -63,7 +64,8 @@ class ChunkStack:
 
     def push(self, size_bytes: int, alignment: int, raises: bool) -> _native.Region | None:
         """Return a region with room for a request, on a new chunk; if the upstream has none, raise or return None."""
-        needed = max(size_bytes, 1) + max(alignment - CHUNK_ALIGNMENT, 0)
+        needed = (max(size_bytes, 1) + GRANULE_BYTES - 1) // GRANULE_BYTES * GRANULE_BYTES
+        needed += max(alignment - CHUNK_ALIGNMENT, 0)
         shared = needed <= self.chunk_bytes // OWN_CHUNK_PART
         chunk = self._next_shared() if shared else None
         if chunk is None:  # a large request; or a small one that no whole chunk is left for
