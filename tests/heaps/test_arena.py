@@ -1,6 +1,7 @@
 """Arenas: one end for all, and no view of memory that is somebody else's."""
 
 import gc
+import os
 import sys
 import threading
 import weakref
@@ -479,6 +480,66 @@ def test_threads_share_an_arena(heap: hw.Heap[hw.FirstFit]) -> None:
         thread.join()
     assert not wrong
     arena.close()
+    assert heap.draw() == str(heap.capacity_bytes)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_an_arena_of_its_own() -> None:
+    arena = hw.Arena("16MiB", chunk_bytes="4KiB", on_escape="promote")
+    kept = arena.ndarray(100, "u1")
+    kept[:] = 1
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            with arena.mark():
+                arena.allocate(1000)
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:  # perhaps in the middle of a step of a thread that does not exist here
+            kept[:] = 2
+            for _ in range(100):
+                arena.allocate(1000)
+            arena.reset()
+            arena.check()
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    stop.set()
+    thread.join()
+    assert set(kept) == {1}
+
+
+def test_every_allocation_of_python_can_fail_and_leaves_the_arena_whole(heap: hw.Heap[hw.FirstFit]) -> None:
+    testcapi = pytest.importorskip("_testcapi")
+
+    def program(arena: hw.Arena) -> None:
+        blocks = [arena.allocate(1000) for _ in range(300)]  # more handles than are kept for reuse
+        blocks[0].view().release()
+        mark = arena.mark()
+        arena.allocate("64KiB")
+        arena.release(mark)
+        arena.reset()
+
+    refused = 0
+    for n in range(0, 1200, 7):
+        arena = hw.Arena(heap, chunk_bytes="64KiB")
+        testcapi.set_nomemory(n, n + 1)
+        try:
+            program(arena)
+        except MemoryError:
+            refused += 1
+        finally:
+            testcapi.remove_mem_hooks()
+        arena.check()
+        program(arena)
+        arena.close()
+    assert refused > 20
+    arena = None  # type: ignore[assignment]
+    gc.collect()
+    heap.check()
     assert heap.draw() == str(heap.capacity_bytes)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 
@@ -11,6 +10,7 @@ from heapwright import _native
 from heapwright.heaps.birthplaces import Birthplaces
 from heapwright.heaps.builder import HeapBuilder
 from heapwright.heaps.chunk_stack import CHUNK_ALIGNMENT, GRANULE_BYTES, ChunkStack, Place
+from heapwright.heaps.fork_lock import ForkLock
 from heapwright.heaps.mark import Mark
 from heapwright.model.errors import HeapwrightError, ViewExported
 from heapwright.model.protocols import Resource
@@ -113,7 +113,7 @@ class Arena(_native.Arena):
 
     name: str
     _chunks: ChunkStack
-    _lock: threading.RLock  # of the chunks; the blocks' is the GIL
+    _lock: ForkLock  # of the chunks; the blocks' is the GIL
     _marks: dict[int, Place]  # where each open mark was set, by depth
     _on_escape: OnEscape
     _birthplaces: Birthplaces | None
@@ -145,7 +145,7 @@ class Arena(_native.Arena):
         else:
             self._chunks = ChunkStack(source, chunk)
         self._marks = {}
-        self._lock = threading.RLock()
+        self._lock = ForkLock()
         self._closed = False
         self._resets = 0
         return self
