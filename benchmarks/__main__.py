@@ -6,7 +6,7 @@ python -m benchmarks [--rounds 1] [--folder build/bench]
 import argparse
 from pathlib import Path
 
-from benchmarks import heap, observe, programs, purge, startup, temporaries
+from benchmarks import arena, heap, observe, programs, purge, startup, temporaries
 
 
 def main() -> None:
@@ -23,6 +23,8 @@ def main() -> None:
     heap.main(kept("heap"))
     print("\n## Giving back\n")
     purge.main(["--churn", "100000", *kept("purge")])
+    print("\n## Arenas\n")
+    arena.main(["--rounds", str(options.rounds), *kept("arena")])
     print("\n## Start-up\n")
     startup.main(["--rounds", str(5 * options.rounds), *kept("startup")])
     print("\n## Temporaries\n")
