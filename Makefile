@@ -6,7 +6,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .SECONDARY:
-.PHONY: help setup run test test-slow check lint type sanitize sanitize-memory sanitize-threads fuzz bench suites prove prove-short prove-tools theorems docs clean
+.PHONY: help setup run test test-slow check lint type sanitize sanitize-memory sanitize-threads fuzz bench bench-native suites prove prove-short prove-tools theorems docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -98,6 +98,18 @@ fuzz: $(NATIVE_TESTS:%=build/sanitize/%) ## new random programs under ASan and U
 bench: $(STAMP) ## every benchmark in a short form (benchmarks/README.md: the long ones)
 	$(PIP) --editable '.[bench]'
 	$(BIN)/python -m benchmarks
+
+# Programs that measure the core in C, with the compiler flags of the extension module.
+build/bench/native/%.o: native/%.c $(NATIVE_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(STRICT) -O2 -g -c $< -o $@
+
+build/bench/%: benchmarks/native/%.c $(patsubst %.c,build/bench/%.o,$(NATIVE_SOURCES)) $(wildcard benchmarks/native/*.h)
+	$(CC) $(STRICT) -I. -O2 -g $< $(filter %.o,$^) -pthread -lm -ldl -o $@
+
+NATIVE_BENCHMARKS := $(patsubst benchmarks/native/%.c,build/bench/%,$(wildcard benchmarks/native/*.c))
+bench-native: $(NATIVE_BENCHMARKS) ## what allocations cost in C, beside glibc's malloc and mimalloc
+	$(RUN_EACH)
 
 SUITES ?= numpy pandas sklearn
 suites: $(STAMP) ## SUITES=numpy|pandas|sklearn: other people's tests without and under us, compared one by one

@@ -28,7 +28,7 @@ HW_FUSED void hw_buddy_halve(hw_fit *fit, uint32_t number, uint32_t size) {
     while (block->size > size) {
         block->size /= 2;
         hw_fit_block upper = {block->offset + block->size, block->size, number, block->after, 0};
-        hw_fit_index_insert(fit, HW_BUDDY, hw_fit_new_block(fit, upper));
+        hw_fit_index_insert(fit, HW_BUDDY, hw_fit_new_block(fit, upper), (hw_fit_extent){upper.offset, upper.size});
         fit->totals.holes++;
     }
 }
@@ -45,7 +45,7 @@ HW_FUSED enum hw_strategy_result hw_buddy_take(hw_fit *fit, uint32_t size, uint6
     uint32_t number = hw_fit_heads(fit)[class];
     uint32_t halvings = hw_buddy_halvings(hw_fit_blocks(fit)[number].size, (uint32_t)power);
     if (hw_fit_spare_blocks(fit) < halvings) return HW_STRATEGY_CONTROL_FULL;
-    hw_fit_index_erase(fit, HW_BUDDY, number);
+    hw_fit_index_erase(fit, HW_BUDDY, number, hw_fit_extent_of(fit, number));
     fit->totals.holes--;
     hw_buddy_halve(fit, number, (uint32_t)power);
     *hw_fit_surplus(fit, number) = (uint32_t)power - size;
@@ -65,7 +65,7 @@ HW_FUSED uint32_t hw_buddy_free_buddy(const hw_fit *fit, uint32_t number) {
 HW_FUSED void hw_buddy_merge(hw_fit *fit, uint32_t number) {
     hw_fit_block *blocks = hw_fit_blocks(fit);
     for (uint32_t buddy; (buddy = hw_buddy_free_buddy(fit, number)) != HW_STRATEGY_NONE;) {
-        hw_fit_index_erase(fit, HW_BUDDY, buddy);
+        hw_fit_index_erase(fit, HW_BUDDY, buddy, hw_fit_extent_of(fit, buddy));
         fit->totals.holes--;
         bool upper = blocks[number].offset & blocks[number].size;
         uint32_t gone = upper ? number : buddy;
@@ -73,7 +73,7 @@ HW_FUSED void hw_buddy_merge(hw_fit *fit, uint32_t number) {
         hw_fit_retire(fit, gone);
         blocks[number].size *= 2;
     }
-    hw_fit_index_insert(fit, HW_BUDDY, number);
+    hw_fit_index_insert(fit, HW_BUDDY, number, hw_fit_extent_of(fit, number));
     fit->totals.holes++;
 }
 
@@ -91,7 +91,7 @@ HW_FUSED enum hw_strategy_result hw_buddy_resize(hw_fit *fit, uint32_t number, u
         if (!hw_fit_is_hole(blocks, right) || blocks[right].size != reached) return HW_STRATEGY_NO_MEMORY;
     while (block->size < power) {
         right = block->after;
-        hw_fit_index_erase(fit, HW_BUDDY, right);
+        hw_fit_index_erase(fit, HW_BUDDY, right, hw_fit_extent_of(fit, right));
         fit->totals.holes--;
         hw_fit_retire(fit, right);
         block->size *= 2;

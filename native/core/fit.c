@@ -25,7 +25,7 @@ size_t hw_fit_control_bytes(enum hw_strategy strategy, uint32_t capacity, uint32
 static uint32_t append_hole(hw_fit *fit, uint32_t last, uint32_t size) {
     uint32_t start = last == HW_STRATEGY_NONE ? 0 : hw_fit_blocks(fit)[last].offset + hw_fit_blocks(fit)[last].size;
     uint32_t number = hw_fit_new_block(fit, (hw_fit_block){start, size, last, HW_STRATEGY_NONE, 0});
-    hw_fit_index_insert(fit, strategy_of(fit), number);
+    hw_fit_index_insert(fit, strategy_of(fit), number, (hw_fit_extent){start, size});
     fit->totals.holes++;
     return number;
 }
@@ -103,11 +103,11 @@ static enum hw_strategy_result shrink(hw_fit *fit, uint32_t number, uint32_t by)
         hw_fit_extent was = hw_fit_extent_of(fit, hole);
         blocks[hole].offset = start;
         blocks[hole].size += by;
-        hw_fit_index_change(fit, strategy_of(fit), hole, was);
+        hw_fit_index_change(fit, strategy_of(fit), hole, was, hw_fit_extent_of(fit, hole));
     } else {
         if (hw_fit_spare_blocks(fit) < 1) return HW_STRATEGY_CONTROL_FULL;
         hole = hw_fit_new_block(fit, (hw_fit_block){start, by, number, block->after, 0});
-        hw_fit_index_insert(fit, strategy_of(fit), hole);
+        hw_fit_index_insert(fit, strategy_of(fit), hole, (hw_fit_extent){start, by});
         fit->totals.holes++;
     }
     block->size -= by;
@@ -121,14 +121,14 @@ static enum hw_strategy_result extend(hw_fit *fit, uint32_t number, uint32_t by)
     uint32_t hole = block->after;
     if (!hw_fit_is_hole(blocks, hole) || blocks[hole].size < by) return HW_STRATEGY_NO_MEMORY;
     if (blocks[hole].size == by) {
-        hw_fit_index_erase(fit, strategy_of(fit), hole);
+        hw_fit_index_erase(fit, strategy_of(fit), hole, hw_fit_extent_of(fit, hole));
         hw_fit_retire(fit, hole);
         fit->totals.holes--;
     } else {
         hw_fit_extent was = hw_fit_extent_of(fit, hole);
         blocks[hole].offset += by;
         blocks[hole].size -= by;
-        hw_fit_index_change(fit, strategy_of(fit), hole, was);
+        hw_fit_index_change(fit, strategy_of(fit), hole, was, hw_fit_extent_of(fit, hole));
     }
     block->size += by;
     return HW_STRATEGY_OK;

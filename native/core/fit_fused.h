@@ -7,34 +7,35 @@
 #include "core/buddy_fused.h"
 #include "core/fit_list.h"
 
-/* Splits the chosen hole: what is left keeps the hole's number and its place in the index where it can. */
+/* Splits the chosen hole: what is left keeps the hole's number and its place in the index where it can. The index knows the
+ * hole's extent, so the hole itself can come from memory meanwhile. */
 HW_FUSED enum hw_strategy_result hw_fit_take(hw_fit *fit, enum hw_strategy strategy, uint32_t size, uint64_t alignment,
                                              uint32_t *taken) {
-    uint32_t number, front;
-    if (!hw_fit_choose(fit, strategy, size, alignment, &number, &front)) return HW_STRATEGY_NO_MEMORY;
+    hw_fit_choice c;
+    if (!hw_fit_choose(fit, strategy, size, alignment, &c)) return HW_STRATEGY_NO_MEMORY;
     if (hw_fit_spare_blocks(fit) < 2) return HW_STRATEGY_CONTROL_FULL;
-    hw_fit_block *hole = &hw_fit_blocks(fit)[number];
-    hw_fit_extent was = {hole->offset, hole->size};
-    uint32_t start = hole->offset + front, rest = hole->size - front - size;
-    if (front != 0) { /* the hole ends where the block starts; a new one begins where it ends */
-        *taken = hw_fit_new_block(fit, (hw_fit_block){start, size, number, hole->after, 0});
-        hole->size = front;
-        hw_fit_index_change(fit, strategy, number, was);
+    hw_fit_block *hole = &hw_fit_blocks(fit)[c.number];
+    __builtin_prefetch(hole, 1);
+    uint32_t start = c.hole.offset + c.front, rest = c.hole.size - c.front - size;
+    if (c.front != 0) { /* the hole ends where the block starts; a new one begins where it ends */
+        hw_fit_index_change(fit, strategy, c.number, c.hole, (hw_fit_extent){c.hole.offset, c.front});
+        hole->size = c.front;
+        *taken = hw_fit_new_block(fit, (hw_fit_block){start, size, c.number, hole->after, 0});
         if (rest != 0) {
-            uint32_t last = hw_fit_new_block(
-                fit, (hw_fit_block){start + size, rest, *taken, hw_fit_blocks(fit)[*taken].after, 0});
-            hw_fit_index_insert(fit, strategy, last);
+            uint32_t after = hw_fit_blocks(fit)[*taken].after;
+            uint32_t last = hw_fit_new_block(fit, (hw_fit_block){start + size, rest, *taken, after, 0});
+            hw_fit_index_insert(fit, strategy, last, (hw_fit_extent){start + size, rest});
             fit->totals.holes++;
         }
     } else if (rest != 0) { /* the hole starts where the block ends */
-        *taken = hw_fit_new_block(fit, (hw_fit_block){start, size, hole->before, number, 0});
+        hw_fit_index_change(fit, strategy, c.number, c.hole, (hw_fit_extent){start + size, rest});
         hole->offset = start + size;
         hole->size = rest;
-        hw_fit_index_change(fit, strategy, number, was);
+        *taken = hw_fit_new_block(fit, (hw_fit_block){start, size, hole->before, c.number, 0});
     } else {
-        *taken = number;
-        hw_fit_index_erase(fit, strategy, number);
+        hw_fit_index_erase(fit, strategy, c.number, c.hole);
         fit->totals.holes--;
+        *taken = c.number;
     }
     if (strategy == HW_NEXT_FIT) fit->rover = start + size;
     return HW_STRATEGY_OK;
@@ -44,31 +45,37 @@ HW_FUSED enum hw_strategy_result hw_fit_take(hw_fit *fit, enum hw_strategy strat
 HW_FUSED void hw_fit_coalesce(hw_fit *fit, enum hw_strategy strategy, uint32_t number) {
     hw_fit_block *blocks = hw_fit_blocks(fit), *block = &blocks[number];
     uint32_t left = block->before, right = block->after, hole = number;
-    hw_fit_extent was;
-    if (hw_fit_is_hole(blocks, left)) {
-        was = (hw_fit_extent){blocks[left].offset, blocks[left].size};
+    hw_fit_extent now = {block->offset, block->size}, was;
+    if (hw_fit_by_address(strategy)) hw_fit_index_expect(fit, strategy, now); /* while the neighbours come */
+    bool joins_left = hw_fit_is_hole(blocks, left), joins_right = hw_fit_is_hole(blocks, right);
+    if (joins_left) {
+        was = hw_fit_extent_of(fit, left);
         hole = left;
-        blocks[hole].size += block->size;
-        hw_fit_retire(fit, number);
-        if (hw_fit_is_hole(blocks, right)) {
-            hw_fit_index_erase(fit, strategy, right);
-            blocks[hole].size += blocks[right].size;
+        now = (hw_fit_extent){was.offset, was.size + now.size};
+    }
+    if (joins_right) {
+        hw_fit_extent gone = hw_fit_extent_of(fit, right);
+        now.size += gone.size;
+        if (!hw_fit_by_address(strategy)) hw_fit_index_expect(fit, strategy, now);
+        if (joins_left) {
+            hw_fit_index_erase(fit, strategy, right, gone);
             hw_fit_retire(fit, right);
             fit->totals.holes--;
+        } else {
+            was = gone;
+            hole = right;
         }
-        hw_fit_index_change(fit, strategy, hole, was);
-    } else if (hw_fit_is_hole(blocks, right)) {
-        was = (hw_fit_extent){blocks[right].offset, blocks[right].size};
-        hole = right;
-        blocks[hole].offset = block->offset;
-        blocks[hole].size += block->size;
+    }
+    if (joins_left || joins_right) {
+        hw_fit_index_change(fit, strategy, hole, was, now);
         hw_fit_retire(fit, number);
-        hw_fit_index_change(fit, strategy, hole, was);
+        blocks[hole].offset = now.offset;
+        blocks[hole].size = now.size;
     } else {
-        hw_fit_index_insert(fit, strategy, hole);
+        hw_fit_index_insert(fit, strategy, hole, now);
         fit->totals.holes++;
     }
-    hw_fit_settle_rover(fit, blocks[hole].offset, blocks[hole].offset + blocks[hole].size);
+    hw_fit_settle_rover(fit, now.offset, now.offset + now.size);
 }
 
 HW_FUSED enum hw_strategy_result hw_fit_allocate_fused(hw_fit *fit, enum hw_strategy strategy, uint64_t size_bytes,

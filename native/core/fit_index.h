@@ -61,8 +61,7 @@ HW_FUSED uint32_t hw_fit_holes(const hw_fit *fit, enum hw_strategy strategy) {
     return hw_fit_by_class(strategy) ? fit->index.lists.count : fit->index.ordered.count;
 }
 
-HW_FUSED void hw_fit_index_insert(hw_fit *fit, enum hw_strategy strategy, uint32_t number) {
-    hw_fit_extent hole = hw_fit_extent_of(fit, number);
+HW_FUSED void hw_fit_index_insert(hw_fit *fit, enum hw_strategy strategy, uint32_t number, hw_fit_extent hole) {
     if (hw_fit_by_class(strategy))
         hw_segregated_insert(&fit->index.lists, hw_fit_heads(fit), hw_fit_links(fit), hw_fit_class(strategy, hole.size),
                              number);
@@ -70,8 +69,7 @@ HW_FUSED void hw_fit_index_insert(hw_fit *fit, enum hw_strategy strategy, uint32
         hw_ordered_insert(&fit->index.ordered, hw_fit_nodes(fit), hw_fit_entry(strategy, hole, number));
 }
 
-HW_FUSED void hw_fit_index_erase(hw_fit *fit, enum hw_strategy strategy, uint32_t number) {
-    hw_fit_extent hole = hw_fit_extent_of(fit, number);
+HW_FUSED void hw_fit_index_erase(hw_fit *fit, enum hw_strategy strategy, uint32_t number, hw_fit_extent hole) {
     if (hw_fit_by_class(strategy))
         hw_segregated_erase(&fit->index.lists, hw_fit_heads(fit), hw_fit_links(fit), hw_fit_class(strategy, hole.size),
                             number);
@@ -80,8 +78,8 @@ HW_FUSED void hw_fit_index_erase(hw_fit *fit, enum hw_strategy strategy, uint32_
 }
 
 /* The hole `number` is in the index as it was; from now on it is there as it is: in its class the newest. */
-HW_FUSED void hw_fit_index_change(hw_fit *fit, enum hw_strategy strategy, uint32_t number, hw_fit_extent was) {
-    hw_fit_extent hole = hw_fit_extent_of(fit, number);
+HW_FUSED void hw_fit_index_change(hw_fit *fit, enum hw_strategy strategy, uint32_t number, hw_fit_extent was,
+                                  hw_fit_extent hole) {
     if (hw_fit_by_class(strategy)) {
         uint32_t *heads = hw_fit_heads(fit), from = hw_fit_class(strategy, was.size), to = hw_fit_class(strategy, hole.size);
         if (from == to && heads[to] == number) return; /* what is left of the chosen hole, usually */
@@ -93,11 +91,22 @@ HW_FUSED void hw_fit_index_change(hw_fit *fit, enum hw_strategy strategy, uint32
     }
 }
 
+/* This place of the index is going to be needed. */
+HW_FUSED void hw_fit_index_expect(const hw_fit *fit, enum hw_strategy strategy, hw_fit_extent hole) {
+    if (!hw_fit_by_class(strategy))
+        hw_ordered_expect(&fit->index.ordered, hw_fit_nodes(fit), hw_fit_entry(strategy, hole, 0).key);
+}
+
 /* ------------------------------------------------------------------------------------------------------- the choice */
+
+typedef struct { /* what a request gets */
+    uint32_t number, front; /* the hole, and the granules to skip at its start */
+    hw_fit_extent hole;
+} hw_fit_choice;
 
 /* First, best, worst and next fit: the first hole, in the order of the index, that the request fits into. */
 HW_FUSED bool hw_fit_choose_exact(const hw_fit *fit, enum hw_strategy strategy, uint32_t size, uint64_t alignment,
-                                  uint32_t *number, uint32_t *front) {
+                                  hw_fit_choice *choice) {
     const hw_ordered_node *nodes = hw_fit_nodes(fit);
     bool weighted = hw_fit_by_address(strategy), wrapped = strategy != HW_NEXT_FIT;
     uint64_t from = strategy == HW_BEST_FIT ? (uint64_t)size << 32 : wrapped ? 0 : fit->rover;
@@ -116,8 +125,7 @@ HW_FUSED bool hw_fit_choose_exact(const hw_fit *fit, enum hw_strategy strategy, 
         if (room < size) return false; /* worst fit only: every later hole is smaller still */
         uint64_t skip = (0 - (uint64_t)offset) & (alignment - 1);
         if (skip <= room - size) {
-            *number = hole.reference;
-            *front = (uint32_t)skip;
+            *choice = (hw_fit_choice){hole.reference, (uint32_t)skip, {offset, room}};
             return true;
         }
         from = hole.key + 1;
@@ -125,16 +133,14 @@ HW_FUSED bool hw_fit_choose_exact(const hw_fit *fit, enum hw_strategy strategy, 
 }
 
 /* The newest hole of a class, if there is one and the request fits into it. */
-HW_FUSED bool hw_fit_try_class(const hw_fit *fit, uint32_t class, uint32_t size, uint64_t alignment, uint32_t *number,
-                               uint32_t *front) {
+HW_FUSED bool hw_fit_try_class(const hw_fit *fit, uint32_t class, uint32_t size, uint64_t alignment, hw_fit_choice *choice) {
     if (class == HW_STRATEGY_NONE) return false;
     uint32_t newest = hw_fit_heads(fit)[class];
     if (newest == HW_STRATEGY_NONE) return false;
     hw_fit_extent hole = hw_fit_extent_of(fit, newest);
     uint64_t skip = (0 - (uint64_t)hole.offset) & (alignment - 1);
     if (skip + size > hole.size) return false;
-    *number = newest;
-    *front = (uint32_t)skip;
+    *choice = (hw_fit_choice){newest, (uint32_t)skip, hole};
     return true;
 }
 
@@ -144,24 +150,23 @@ HW_FUSED bool hw_fit_try_class(const hw_fit *fit, uint32_t class, uint32_t size,
  *   3. of the class of `size` itself, which may have holes that are smaller. Textbooks leave it out, and then a space of
  *      1000 granules has no room for a block of 1000
  * So bottom means: no hole has n + n/S granules, where n = size + alignment - 1 (G3). */
-HW_FUSED bool hw_fit_choose_good(const hw_fit *fit, uint32_t size, uint64_t alignment, uint32_t *number, uint32_t *front) {
+HW_FUSED bool hw_fit_choose_good(const hw_fit *fit, uint32_t size, uint64_t alignment, hw_fit_choice *choice) {
     const hw_segregated *lists = &fit->index.lists;
     uint32_t from = hw_segregated_from(lists, hw_two_level_search(size));
-    if (hw_fit_try_class(fit, from, size, alignment, number, front)) return true;
+    if (hw_fit_try_class(fit, from, size, alignment, choice)) return true;
     uint64_t room = size + alignment - 1;
     if (alignment > 1 && room <= fit->capacity) {
         from = hw_segregated_from(lists, hw_two_level_search((uint32_t)room));
-        if (hw_fit_try_class(fit, from, size, alignment, number, front)) return true;
+        if (hw_fit_try_class(fit, from, size, alignment, choice)) return true;
     }
-    return hw_fit_try_class(fit, hw_two_level_class(size), size, alignment, number, front);
+    return hw_fit_try_class(fit, hw_two_level_class(size), size, alignment, choice);
 }
 
-/* The hole that the strategy chooses for `size` granules aligned to `alignment` granules, and the granules to skip at its
- * start; false: none fits. */
+/* The hole that the strategy chooses for `size` granules aligned to `alignment` granules; false: none fits. */
 HW_FUSED bool hw_fit_choose(const hw_fit *fit, enum hw_strategy strategy, uint32_t size, uint64_t alignment,
-                            uint32_t *number, uint32_t *front) {
-    return strategy == HW_TLSF ? hw_fit_choose_good(fit, size, alignment, number, front)
-                               : hw_fit_choose_exact(fit, strategy, size, alignment, number, front);
+                            hw_fit_choice *choice) {
+    return strategy == HW_TLSF ? hw_fit_choose_good(fit, size, alignment, choice)
+                               : hw_fit_choose_exact(fit, strategy, size, alignment, choice);
 }
 
 #endif

@@ -23,13 +23,12 @@
 #ifndef HW_CORE_ORDERED_H
 #define HW_CORE_ORDERED_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "core/strategy.h"
 
 enum { HW_ORDERED_MAX = 15, HW_ORDERED_MIN = 7, HW_ORDERED_HEIGHT_MAX = 12 };
 #define HW_ORDERED_NODES(entries) ((entries) / 6 + 16) /* n/7 leaves, n/49 above them, ..., and a root path */
 #define HW_ORDERED_NONE UINT32_MAX
+#define HW_ORDERED_NODES_CACHED 4096 /* 1 MiB: about what a second-level cache has room for beside other things */
 
 typedef struct {
     uint64_t key[HW_ORDERED_MAX];        /* leaf: the entry's; inner: no key below is less */
@@ -74,15 +73,24 @@ bool hw_ordered_last(const hw_ordered *set, const hw_ordered_node *nodes, hw_ord
 const char *hw_ordered_check(const hw_ordered *set, const hw_ordered_node *nodes);
 
 /* The child of an inner node, or the position in a leaf, where `key` belongs: the last i with key[i] <= key, else 0. */
-static inline uint32_t hw_ordered_slot(const hw_ordered_node *node, uint64_t key) {
+HW_FUSED uint32_t hw_ordered_slot(const hw_ordered_node *node, uint64_t key) {
     uint32_t slot = 0; /* always over all slots (O4): a branch on `count` is one that is mispredicted */
 #pragma GCC unroll 16
     for (uint32_t i = 1; i < HW_ORDERED_MAX; i++) slot += node->key[i] <= key;
     return slot;
 }
 
+/* Starts to bring the way to `key` from memory. Worth its instructions only where the set is larger than a cache. */
+HW_FUSED void hw_ordered_expect(const hw_ordered *set, const hw_ordered_node *nodes, uint64_t key) {
+    if (set->nodes < HW_ORDERED_NODES_CACHED) return;
+    uint32_t number = set->root;
+    for (uint32_t level = set->height; level > 0; level--)
+        number = nodes[number].reference[hw_ordered_slot(&nodes[number], key)];
+    for (uint32_t line = 0; line < sizeof *nodes; line += 64) __builtin_prefetch((const char *)&nodes[number] + line, 1);
+}
+
 /* The first entry of at least `weight` in a leaf or inner node from position i on, or HW_ORDERED_MAX. */
-static inline uint32_t hw_ordered_heavy(const hw_ordered_node *node, uint32_t i, uint32_t weight, bool weighted) {
+HW_FUSED uint32_t hw_ordered_heavy(const hw_ordered_node *node, uint32_t i, uint32_t weight, bool weighted) {
     for (; i < node->count; i++)
         if (!weighted || node->weight[i] >= weight) return i;
     return HW_ORDERED_MAX;
@@ -91,7 +99,7 @@ static inline uint32_t hw_ordered_heavy(const hw_ordered_node *node, uint32_t i,
 /* The first entry with key >= `from` and, if `weighted`, weight >= `weight`; false if there is none. Two descents at
  * most: one along `from`, which notes the last turn to the right that was worth taking, and one from that turn. Inline so
  * that `weighted`, a constant in every caller, costs nothing. */
-static inline bool hw_ordered_first(const hw_ordered *set, const hw_ordered_node *nodes, uint64_t from, uint32_t weight,
+HW_FUSED bool hw_ordered_first(const hw_ordered *set, const hw_ordered_node *nodes, uint64_t from, uint32_t weight,
                                     bool weighted, hw_ordered_entry *found) {
     const hw_ordered_node *node = &nodes[set->root], *turn = NULL;
     uint32_t level = set->height, turn_level = 0, i;

@@ -219,7 +219,7 @@ static void planted(enum hw_strategy strategy) {
     if (strategy == HW_BUDDY) {
         FOUND("I9", *hw_fit_surplus(faulty, blocks[0].number) = 1);
         FOUND("I2", (hw_fit_blocks(faulty)[blocks[2].number].slack_and_live = 0,
-                     hw_fit_index_insert(faulty, strategy, blocks[2].number)));
+                     hw_fit_index_insert(faulty, strategy, blocks[2].number, hw_fit_extent_of(faulty, blocks[2].number))));
     }
 #undef FOUND
     free(faulty);
