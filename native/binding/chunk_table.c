@@ -71,7 +71,7 @@ int hw_chunks_obtain(ChunkTable *table, uint32_t chunk, size_t size_bytes, size_
     if (table->base[chunk] != NULL) { /* another thread was faster, while the upstream ran */
         PyBuffer_Release(&view);
         hw_chunk_give_quietly(table->upstream, block);
-        return 1;
+        return 2;
     }
     table->base[chunk] = view.buf;
     table->block[chunk] = block;

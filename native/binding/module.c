@@ -18,6 +18,7 @@ int hw_bind_tiered_pool(PyObject *module);
 int hw_bind_region(PyObject *module);
 int hw_bind_region_block(PyObject *module);
 int hw_bind_arena(PyObject *module);
+int hw_bind_concurrent_pool(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_process,
@@ -37,6 +38,7 @@ static const bind_function BIND[] = {
     hw_bind_region,
     hw_bind_region_block,
     hw_bind_arena,
+    hw_bind_concurrent_pool,
     NULL,
 };
 

@@ -73,7 +73,7 @@ int hw_chunk_give(PyObject *upstream, PyObject *block);
 /* The same; what goes wrong is reported as unraisable, and an error that is set stays. */
 void hw_chunk_give_quietly(PyObject *upstream, PyObject *block);
 
-/* Memory for an absent chunk; as hw_chunk_take. Afterwards the chunk is there, whoever put it there. */
+/* Memory for an absent chunk: as hw_chunk_take, or 2 if somebody else had put it there when the upstream had answered. */
 int hw_chunks_obtain(ChunkTable *table, uint32_t chunk, size_t size_bytes, size_t alignment, bool raises);
 
 /* A chunk back to the upstream; 0, or -1 with the error set: it is absent in either case. */
@@ -170,5 +170,6 @@ static inline void hw_store_release(SlotStore *store, BufferObject *buffer) {
 int hw_bind_buffer(PyObject *module);
 int hw_bind_fixed_pool(PyObject *module);
 int hw_bind_tiered_pool(PyObject *module);
+int hw_bind_concurrent_pool(PyObject *module);
 
 #endif

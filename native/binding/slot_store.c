@@ -57,8 +57,7 @@ static int grow(SlotStore *store, PyObject *pool, bool raises) {
         return raises ? -1 : 0;
     }
     int result = hw_chunks_obtain(&store->chunks, chunk, size_bytes, store->chunk_alignment, raises);
-    if (result <= 0) return result;
-    if (store->slots->present >> chunk & 1) return 1; /* another thread grew meanwhile */
+    if (result != 1) return result > 0 ? 1 : result;
     uint32_t end = hw_chunks_end(chunks, chunk);
     if (end > store->slots->numbered) {
         void *larger = PyMem_RawMalloc(hw_slots_control_bytes(end));

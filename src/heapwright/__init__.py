@@ -243,6 +243,9 @@ if TYPE_CHECKING:
     from heapwright.owners.unique import (
         Unique as Unique,
     )
+    from heapwright.pools.concurrent import (
+        ConcurrentPool as ConcurrentPool,
+    )
     from heapwright.pools.fixed import (
         FixedPool as FixedPool,
     )
@@ -299,6 +302,7 @@ _HOME: dict[str, str] = {
     "Buddy": "heapwright.strategies.constant_time",
     "Buffer": "heapwright._native",
     "Bump": "heapwright.strategies.bump",
+    "ConcurrentPool": "heapwright.pools.concurrent",
     "Corrupted": "heapwright.owners.states",
     "CorruptedHeap": "heapwright.model.errors",
     "CorruptedMemory": "heapwright.owners.damage",
@@ -391,6 +395,7 @@ __all__ = [
     "Buddy",
     "Buffer",
     "Bump",
+    "ConcurrentPool",
     "Corrupted",
     "CorruptedHeap",
     "CorruptedMemory",

@@ -196,3 +196,27 @@ class TieredPoolModel:
             first = 1 << max(0, (self.first_bytes // block).bit_length() - 1)
             self.pools[block] = FixedPoolModel(first, 1 << 31, lambda slots: self.upstream(slots * block))
         return self.pools[block]
+
+
+@dataclass
+class ConcurrentPoolModel(FixedPoolModel):
+    """Blocks of one size for many threads: which free slot a request gets is not said, only that it gets one.
+
+    `acquire` is a relation, then: it takes the answers and says whether they may be.
+
+    Examples
+    --------
+    >>> pool = ConcurrentPoolModel(first=2, capacity=3)
+    >>> pool.acquire([1, 0], wanted=2), pool.acquire([2], wanted=5), pool.acquire([2], wanted=1)
+    (True, True, False)
+    """
+
+    def acquire(self, slots: list[int], wanted: int) -> bool:  # type: ignore[override]  # a relation
+        """Say whether `wanted` requests may be answered with these slots, and bottom for the others; take them."""
+        for slot in slots:
+            if not self.free() and not self.grow():
+                return False
+            if slot not in self.free():
+                return False
+            self.live.add(slot)
+        return len(slots) == wanted or not (self.free() or self.grow())
