@@ -6,7 +6,7 @@ python -m benchmarks [--rounds 1] [--folder build/bench]
 import argparse
 from pathlib import Path
 
-from benchmarks import arena, heap, observe, programs, purge, startup, temporaries
+from benchmarks import adaptors, arena, heap, observe, programs, purge, startup, temporaries
 
 
 def main() -> None:
@@ -21,6 +21,8 @@ def main() -> None:
 
     print("## Blocks from Python\n")
     heap.main(kept("heap"))
+    print("\n## Adaptors\n")
+    adaptors.main(kept("adaptors"))
     print("\n## Giving back\n")
     purge.main(["--churn", "100000", *kept("purge")])
     print("\n## Arenas\n")

@@ -47,13 +47,14 @@ class Clause:
         """
         try:
             self.check(Subject(factory, room_bytes, limit_bytes, examples))
-        except Nonconformance as error:
-            raise Nonconformance(error.detail, self.name, self.statement) from error
         except ImportError:
             raise  # a missing tool is no counter-example
         except Exception as error:
-            detail = f"{type(error).__name__}: {error}"
-            raise Nonconformance(detail, self.name, self.statement) from error
+            detail = error.detail if isinstance(error, Nonconformance) else f"{type(error).__name__}: {error}"
+            refutation = Nonconformance(detail, self.name, self.statement)
+            for note in getattr(error, "__notes__", ()):  # the random program, made small
+                refutation.add_note(note)
+            raise refutation from error
 
     def __str__(self) -> str:
         return self.name

@@ -99,6 +99,7 @@ def run(subject: Subject) -> None:
             stateful_step_count=30,
             deadline=None,
             database=None,
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),
     )
