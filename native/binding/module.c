@@ -11,6 +11,8 @@ int hw_bind_block(PyObject *module);
 int hw_bind_heap(PyObject *module);
 int hw_bind_shared(PyObject *module);
 int hw_bind_node(PyObject *module);
+int hw_bind_node_field(PyObject *module);
+int hw_bind_node_graph(PyObject *module);
 int hw_bind_account(PyObject *module);
 int hw_bind_buffer(PyObject *module);
 int hw_bind_fixed_pool(PyObject *module);
@@ -31,6 +33,8 @@ static const bind_function BIND[] = {
     hw_bind_heap,
     hw_bind_shared,
     hw_bind_node,
+    hw_bind_node_field,
+    hw_bind_node_graph,
     hw_bind_account,
     hw_bind_buffer,
     hw_bind_fixed_pool,

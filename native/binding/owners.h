@@ -30,7 +30,8 @@ _Atomic Py_ssize_t *hw_node_weak_handles(PyObject *node);
 /* shared.c. A new handle of a node; NULL with HandleReleased set if the node is dead. */
 PyObject *hw_handle_of_node(PyObject *node);
 
-/* The node that a Shared or Weak is about, borrowed; NULL without an error if it is none of these, closed, or about something else. */
+/* The node that a Shared or Weak is about, borrowed; NULL without an error if it is none of these, closed, or about
+ * something else. */
 PyObject *hw_node_of_shared(PyObject *handle);
 PyObject *hw_node_of_weak(PyObject *handle);
 
@@ -38,5 +39,8 @@ PyObject *hw_node_of_weak(PyObject *handle);
 PyObject *hw_weak_of_node(PyObject *node);
 
 PyObject *hw_raise_released(const char *what);
+
+/* MemoryError or OSError; returns NULL. */
+PyObject *hw_raise_errno(int error);
 
 #endif

@@ -1,14 +1,15 @@
 /* _native.Shared and _native.Weak: a value with several owners, which lives as long as one of them.
  *
- * Every handle holds one Python reference to a hidden object, the share, and nothing else does; the share alone holds the
- * value. Three things follow, none of which needs code here:
+ * Every handle holds one Python reference to a hidden object, the share, and nothing else does; the share alone holds
+ * the value. Three things follow, none of which needs code here:
  *   - the number of owners is the share's reference count, as atomic as CPython's own, with the GIL or without
  *   - CPython's collector sees handle -> share -> value exactly, so a cycle that leads through lists and closures back to
  *     a handle is found and collected
  *   - a weak handle is a weak reference to the share. It could not be a plain one: the collector would take it for an owner
  *
- * A node of the graph (node.c) may have owners that are no handles: references from other nodes. All its handles together are one
- * owner in the graph's eyes: the share holds that count, and gives it back instead of running a deleter.
+ * A node of the graph (node.c) may have owners that are no handles: references from other nodes. All its handles
+ * together are one owner in the graph's eyes: the share holds that count, and gives it back instead of running a
+ * deleter.
  *
  * The deleter runs once: when the last handle goes, or when the collector finds the share in a garbage cycle. From that
  * moment `disposed` is set, and no weak handle gives a handle any more, whatever the deleter does. */
@@ -46,6 +47,12 @@ PyObject *hw_raise_released(const char *what) {
     if (error != NULL) PyErr_SetObject(class, error);
     Py_XDECREF(error);
     return NULL;
+}
+
+PyObject *hw_raise_errno(int error) {
+    if (error == ENOMEM) return PyErr_NoMemory();
+    errno = error;
+    return PyErr_SetFromErrno(PyExc_OSError);
 }
 
 /* heapwright.owners.payloads.<name>(value, deleter) -> (value, deleter): what it means to own something is told there. */
@@ -279,7 +286,8 @@ static PyObject *shared_ptr_eq(SharedObject *self, PyObject *other) {
     return theirs == NULL ? NULL : PyBool_FromLong(mine == theirs);
 }
 
-/* The value and its deleter as a Unique, this handle closed; None if there are other owners. Weak handles are dead then. */
+/* The value and its deleter as a Unique, this handle closed; None if there are other owners. Weak handles are dead
+ * then. */
 static PyObject *shared_try_unwrap(SharedObject *self, PyObject *unused) {
     ShareObject *share = require_share(self);
     if (share == NULL) return NULL;
@@ -300,8 +308,8 @@ static PyObject *shared_try_unwrap(SharedObject *self, PyObject *unused) {
     return unique;
 }
 
-/* A handle that is the only one of its value: this one, or else a new one of a copy, and then this one is closed. Handles
- * are never rebound, so the caller goes on with what is returned. */
+/* A handle that is the only one of its value: this one, or else a new one of a copy, and then this one is closed.
+ * Handles are never rebound, so the caller goes on with what is returned. */
 static PyObject *shared_make_mut(SharedObject *self, PyObject *unused) {
     ShareObject *share = require_share(self);
     if (share == NULL) return NULL;
@@ -404,7 +412,8 @@ static PyTypeObject Shared_Type = {
     .tp_getset = SHARED_FIELDS,
 };
 
-/* ---------------------------------------------------------------------------------------------------------- weak handles */
+/* ---------------------------------------------------------------------------------------------------------- weak
+ * handles */
 
 /* A new reference to the share if it still has an owner, else NULL without an error. */
 static ShareObject *share_of(WeakObject *self) {

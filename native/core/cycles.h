@@ -1,14 +1,15 @@
-/* Cycles of a directed graph: its strongly connected components, and the shortest cycle in each. The graph is a compressed
- * row of numbers (target[first[v]] ... target[first[v + 1] - 1] are the successors of v), made for the purpose: whoever
- * owns the real graph copies it here once, 4 bytes a node and 4 an edge, and goes on changing it.
+/* Cycles of a directed graph: its strongly connected components, and the shortest cycle in each. The graph is a
+ * compressed row of numbers (target[first[v]] ... target[first[v + 1] - 1] are the successors of v), made for the
+ * purpose: whoever owns the real graph copies it here once, 4 bytes a node and 4 an edge, and goes on changing it.
  *
- * Nothing recurses: a component of ten million nodes in one ring is found on any stack. Nothing is allocated: the caller
- * gives scratch memory, in all 24 bytes a node.
+ * Nothing recurses: a component of ten million nodes in one ring is found on any stack. Nothing is allocated: the
+ * caller gives scratch memory, in all 24 bytes a node.
  *
- * Sources: Pearce, A Space-Efficient Algorithm for Finding Strongly Connected Components, Information Processing Letters 116,
- * 2016 (PEA_FIND_SCC2: one number a node). The shortest cycle by breadth-first search from each node, as deep as the best
- * so far; a node that was searched from is taken out, and with it all that loses its last predecessor (Itai and Rodeh, Finding a
- * Minimum Circuit in a Graph, SIAM J. Computing 7, 1978, is the search; the pruning is for graphs like a single ring). */
+ * Sources: Pearce, A Space-Efficient Algorithm for Finding Strongly Connected Components, Information Processing
+ * Letters 116, 2016 (PEA_FIND_SCC2: one number a node). The shortest cycle by breadth-first search from each node, as
+ * deep as the best so far; a node that was searched from is taken out, and with it all that loses its last predecessor
+ * (Itai and Rodeh, Finding a Minimum Circuit in a Graph, SIAM J. Computing 7, 1978, is the search; the pruning is for
+ * graphs like a single ring). */
 #ifndef HW_CORE_CYCLES_H
 #define HW_CORE_CYCLES_H
 
@@ -28,8 +29,8 @@ typedef struct {
  * O(nodes + edges). */
 uint32_t hw_components(const hw_digraph *graph, uint32_t *component, uint32_t *scratch);
 
-/* Sorts the nodes by component, and within one by number: those of component c are members[start[c]] ... members[start[c + 1] - 1].
- * `start` has n + 1 entries. O(nodes). */
+/* Sorts the nodes by component, and within one by number: those of component c are members[start[c]] ...
+ * members[start[c + 1] - 1]. `start` has n + 1 entries. O(nodes). */
 void hw_component_members(uint32_t nodes, uint32_t n, const uint32_t *component, uint32_t *start, uint32_t *members);
 
 typedef struct {
@@ -37,10 +38,10 @@ typedef struct {
     bool exact;      /* false: the budget was used up, and a shorter one may exist */
 } hw_cycle;
 
-/* The shortest cycle within the component that has these members. Writes its nodes to `cycle` (room for `size`), from the member
- * that comes first in `members` among its nodes on. Of equally short ones, that which the first of the members is on. Gives
- * up after `budget` edges, but not before it has one. O(size * edges) at worst; a single ring, or a component with a short
- * cycle, O(size + edges). Scratch as for hw_components, which need not be clean. */
+/* The shortest cycle within the component that has these members. Writes its nodes to `cycle` (room for `size`), from
+ * the member that comes first in `members` among its nodes on. Of equally short ones, that which the first of the
+ * members is on. Gives up after `budget` edges, but not before it has one. O(size * edges) at worst; a single ring, or
+ * a component with a short cycle, O(size + edges). Scratch as for hw_components, which need not be clean. */
 hw_cycle hw_shortest_cycle(const hw_digraph *graph, const uint32_t *component, const uint32_t *members, uint32_t size,
                            uint64_t budget, uint32_t *cycle, uint32_t *scratch);
 

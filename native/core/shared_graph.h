@@ -1,16 +1,16 @@
-/* Shared graph: counted nodes that know whom they own. A node lives while it has an owner: a handle somewhere outside, or
- * a reference from another live node. Counting alone never frees a cycle, so the references between nodes are kept here,
- * as numbers, where trial deletion can see them; what the nodes stand for (`payload`) knows nothing of all this.
+/* Shared graph: counted nodes that know whom they own. A node lives while it has an owner: a handle somewhere outside,
+ * or a reference from another live node. Counting alone never frees a cycle, so the references between nodes are kept
+ * here, as numbers, where trial deletion can see them; what the nodes stand for (`payload`) knows nothing of all this.
  *
  * Two kinds of operation:
  *
  *   counting      clone and drop of a handle: one atomic instruction, any thread, no lock
  *   structural    everything else: the caller holds the graph's lock (under Python's GIL: the GIL)
  *
- * Handles are made from a handle (clone), from nothing (new), from a weak handle or from a reference; the last three are
- * structural. So while a collection holds the lock, a node that has no handle gets none; that is why counts may go up
- * and down meanwhile and no node that somebody holds is ever taken for garbage: its count was at least one more than the
- * references to it at the moment when the collection looked.
+ * Handles are made from a handle (clone), from nothing (new), from a weak handle or from a reference; the last three
+ * are structural. So while a collection holds the lock, a node that has no handle gets none; that is why counts may go
+ * up and down meanwhile and no node that somebody holds is ever taken for garbage: its count was at least one more than
+ * the references to it at the moment when the collection looked.
  *
  * Death has three steps, so that no code of others ever runs under the lock, and nothing recurses:
  *   1  strong falls to 0: whoever took the last one buries the node (hw_shared_bury)
@@ -19,10 +19,11 @@
  *   3  hw_shared_retire: when no weak handle is left either, the number is free for another node
  *
  * Collection is the synchronous algorithm of Bacon and Rajan, Concurrent Cycle Collection in Reference Counted Systems,
- * ECOOP 2001, section 3: from the candidates (nodes that lost an owner and lived) count inside the closure, restore what
- * is owned from outside, and what is left is garbage. It differs in three ways: trial counts are copies, so that giving up
- * half way needs no second pass; both its lists are threaded through the nodes, so it needs no stack; and when the
- * closure grows past a share of the graph it turns into one linear sweep over all nodes, which is cheaper by then.
+ * ECOOP 2001, section 3: from the candidates (nodes that lost an owner and lived) count inside the closure, restore
+ * what is owned from outside, and what is left is garbage. It differs in three ways: trial counts are copies, so that
+ * giving up half way needs no second pass; both its lists are threaded through the nodes, so it needs no stack; and
+ * when the closure grows past a share of the graph it turns into one linear sweep over all nodes, which is cheaper by
+ * then.
  *
  * Invariants, walked by hw_shared_check while nothing else runs and no dead node waits:
  *   R1  strong = handles + references from live nodes (the caller says how many handles there are; the walk: >=)
@@ -83,8 +84,8 @@ typedef struct {
     bool aborted; /* reached the budget: nothing was changed, the candidates are kept */
 } hw_shared_collection;
 
-/* An empty graph over memory of the caller's that never moves: `nodes` and `slots` of them, and as many candidates as nodes. All
- * three may be made longer, in place, at any time by raising the capacities. */
+/* An empty graph over memory of the caller's that never moves: `nodes` and `slots` of them, and as many candidates as
+ * nodes. All three may be made longer, in place, at any time by raising the capacities. */
 void hw_shared_init(hw_shared_graph *graph, hw_shared_node *nodes, uint32_t nodes_capacity, uint32_t *slots,
                     uint32_t slots_capacity, uint32_t *candidates);
 
@@ -125,28 +126,29 @@ void hw_shared_bury(hw_shared_graph *graph, uint32_t number);
 /* Makes a node a candidate for the next collection, if it is still there. */
 void hw_shared_suspect(hw_shared_graph *graph, uint32_t number);
 
-/* The next dead node, after it has given up its references, and its payload; HW_SHARED_NONE when there is none. Dispose of
- * the payload without the lock, then hw_shared_retire it. Owners come before what they owned. O(references). */
+/* The next dead node, after it has given up its references, and its payload; HW_SHARED_NONE when there is none. Dispose
+ * of the payload without the lock, then hw_shared_retire it. Owners come before what they owned. O(references). */
 uint32_t hw_shared_next_dead(hw_shared_graph *graph, uint64_t *payload);
 void hw_shared_retire(hw_shared_graph *graph, uint32_t number);
 
 /* A weak handle; the caller owns a count of the node, or a weak one. */
 void hw_shared_downgrade(hw_shared_graph *graph, uint32_t number);
 
-/* A handle, if the node is alive: false, and for ever false, once it is not. The caller owns a weak handle and keeps it. */
+/* A handle, if the node is alive: false, and for ever false, once it is not. The caller owns a weak handle and keeps
+ * it. */
 bool hw_shared_upgrade(hw_shared_graph *graph, uint32_t number);
 
 /* Gives up a weak handle. */
 void hw_shared_drop_weak(hw_shared_graph *graph, uint32_t number);
 
-/* References of a node that the caller owns a count of. Setting takes over a count of `target` (or HW_SHARED_NONE) that the
- * caller had, and returns what was there before, whose count is now the caller's. Getting gives no count. */
+/* References of a node that the caller owns a count of. Setting takes over a count of `target` (or HW_SHARED_NONE) that
+ * the caller had, and returns what was there before, whose count is now the caller's. Getting gives no count. */
 uint32_t hw_shared_set(hw_shared_graph *graph, uint32_t number, uint32_t reference, uint32_t target);
 uint32_t hw_shared_get(const hw_shared_graph *graph, uint32_t number, uint32_t reference);
 
-/* Finds what only cycles keep alive, among the candidates and what they reach, and buries it. At most `budget` references
- * are looked at. Where more than 1 / HW_SHARED_TRACE_SHARE of the live nodes is reached, all of them are looked at instead,
- * unless the budget forbids. O(closure), no memory. */
+/* Finds what only cycles keep alive, among the candidates and what they reach, and buries it. At most `budget`
+ * references are looked at. Where more than 1 / HW_SHARED_TRACE_SHARE of the live nodes is reached, all of them are
+ * looked at instead, unless the budget forbids. O(closure), no memory. */
 #define HW_SHARED_TRACE_SHARE 10
 hw_shared_collection hw_shared_collect(hw_shared_graph *graph, uint64_t budget);
 

@@ -1,6 +1,7 @@
 #include "heap/shared_nodes.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "os/pages.h"
 
@@ -16,6 +17,8 @@ int hw_shared_nodes_open(hw_shared_nodes *self, uint32_t nodes_max) {
         if (error == 0) {
             hw_shared_init(&self->graph, (hw_shared_node *)(void *)self->nodes.base, 0,
                            (uint32_t *)(void *)self->slots.base, 0, (uint32_t *)(void *)self->candidates.base);
+            memset(&self->pace, 0, sizeof self->pace);
+            self->pace.threshold_bytes = HW_SHARED_PACE_MIN;
             return 0;
         }
         hw_space_close(&self->slots);
@@ -58,41 +61,19 @@ int hw_shared_nodes_new(hw_shared_nodes *self, uint32_t references, bool acyclic
     }
 }
 
-int hw_shared_picture_open(hw_shared_picture *picture, const hw_shared_graph *graph) {
-    size_t n = graph->nodes_used, edges = 0, page = hw_pages_size();
-    for (uint32_t v = 0; v < n; v++)
-        if (atomic_load_explicit(&graph->nodes[v].strong, memory_order_relaxed) != 0) edges += graph->nodes[v].references;
-    size_t entries = (n + 1) + edges + n + (n + 1) + n + HW_CYCLES_SCRATCH(n) + n;
-    *picture = (hw_shared_picture){.memory_bytes = (entries * sizeof(uint32_t) + page - 1) / page * page};
-    int error = hw_pages_reserve(picture->memory_bytes, page, &picture->memory);
-    if (error != 0) return error;
-    error = hw_pages_commit(picture->memory, picture->memory_bytes);
-    if (error != 0) {
-        hw_pages_release(picture->memory, picture->memory_bytes);
-        return error;
-    }
-    uint32_t *first = picture->memory, *target = first + n + 1;
-    picture->component = target + edges;
-    picture->start = picture->component + n;
-    picture->members = picture->start + n + 1;
-    picture->scratch = picture->members + n;
-    picture->cycle = picture->scratch + HW_CYCLES_SCRATCH(n);
-    uint32_t at = 0;
-    for (uint32_t v = 0; v < n; v++) {
-        const hw_shared_node *node = &graph->nodes[v];
-        first[v] = at;
-        if (atomic_load_explicit(&node->strong, memory_order_relaxed) == 0) continue;
-        for (uint32_t i = 0; i < node->references; i++)
-            if (graph->slots[node->first + i] != HW_SHARED_NONE) target[at++] = graph->slots[node->first + i];
-    }
-    first[n] = at;
-    picture->graph = (hw_digraph){(uint32_t)n, first, target};
-    picture->components = hw_components(&picture->graph, picture->component, picture->scratch);
-    hw_component_members((uint32_t)n, picture->components, picture->component, picture->start, picture->members);
-    return 0;
+hw_shared_collection hw_shared_nodes_collect(hw_shared_nodes *self, uint64_t budget) {
+    hw_shared_collection got = hw_shared_collect(&self->graph, budget);
+    self->pace.collections++;
+    self->pace.aborted += got.aborted;
+    return got;
 }
 
-void hw_shared_picture_close(hw_shared_picture *picture) {
-    if (picture->memory != NULL) hw_pages_release(picture->memory, picture->memory_bytes);
-    picture->memory = NULL;
+void hw_shared_nodes_made(hw_shared_nodes *self, uint64_t bytes) {
+    self->pace.live_bytes += bytes;
+    self->pace.new_bytes += bytes;
+    if (self->pace.new_bytes < self->pace.threshold_bytes) return;
+    bool aborted = self->graph.candidates_count != 0 && hw_shared_nodes_collect(self, self->pace.new_bytes / 4).aborted;
+    uint64_t wait = aborted ? 2 * self->pace.new_bytes : self->pace.live_bytes;
+    self->pace.threshold_bytes = wait < HW_SHARED_PACE_MIN ? HW_SHARED_PACE_MIN : wait;
+    self->pace.new_bytes = 0;
 }

@@ -1,0 +1,78 @@
+/* What the files about nodes share: node.c (instances), node_field.c (their fields), node_graph.c (all of them at
+ * once). */
+#ifndef HW_BINDING_NODE_TYPES_H
+#define HW_BINDING_NODE_TYPES_H
+
+#include "binding/owners.h"
+#include "heap/shared_nodes.h"
+
+typedef struct {
+    PyObject_HEAD
+    Py_ssize_t atoms, shared, weak; /* how many fields of each kind */
+    PyObject *defaults;             /* tuple: of each atom; Ellipsis: there is none */
+    int acyclic;                    /* -1: not known before the classes that it names are there */
+} KindObject;
+
+/* An object; or, odd and so never an address, an int that was made small: most are, and have then no end to be seen to.
+ * 0: no value yet. */
+typedef uintptr_t hw_cell;
+
+typedef struct {
+    PyObject_VAR_HEAD
+    PyObject *share; /* of all its handles; borrowed: it gives notice (hw_node_let_go) */
+    _Atomic Py_ssize_t weak_handles;
+    uint32_t number; /* HW_SHARED_NONE: dead */
+    bool free_standing;
+    hw_cell cells[1]; /* atoms, then weak fields: the instance of the node, which says itself whether it is alive */
+} NodeObject;
+
+extern PyTypeObject HwNode_Type, HwNodeKind_Type;
+
+/* One graph in the process: nodes of all classes may refer to each other. Opened by the first node. */
+extern hw_shared_nodes hw_nodes;
+extern bool hw_nodes_opened;
+
+/* Disposes of the dead. What it calls may free handles and so call it again: then there is more for the loop that runs
+ * already, however deep the calls are nested. */
+void hw_nodes_dispose(void);
+
+/* Gives up a count. */
+void hw_nodes_drop(uint32_t number);
+
+/* The count of one more reference or share: 0, or -1 with OverflowError set. */
+int hw_nodes_clone(uint32_t number);
+
+/* 0, or -1 with HandleReleased set. */
+int hw_node_require_alive(const NodeObject *node);
+
+/* heapwright.owners.node.settle(class): what only its annotations can tell. 0 or -1. */
+int hw_node_settle(PyObject *class);
+
+/* ---- cells ---- */
+
+static inline PyObject *hw_cell_object_in(hw_cell c) { return c & 1 ? NULL : (PyObject *)c; }
+
+static inline void hw_cell_set(NodeObject *self, Py_ssize_t i, hw_cell value) { /* steals what is in it */
+    hw_cell before = self->cells[i];
+    self->cells[i] = value;
+    Py_XDECREF(hw_cell_object_in(before));
+}
+
+static inline PyObject *hw_cell_object(hw_cell c) { /* a new reference; NULL without an error: no value yet */
+    return c & 1 ? PyLong_FromSsize_t((Py_ssize_t)c >> 1) : Py_XNewRef((PyObject *)c);
+}
+
+static inline hw_cell hw_cell_from(PyObject *object) {
+    if (PyLong_CheckExact(object)) {
+        int overflow;
+        long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
+        if (overflow == 0 && value >= INT64_MIN / 2 && value <= INT64_MAX / 2) return (hw_cell)value << 1 | 1;
+    }
+    return (hw_cell)Py_NewRef(object);
+}
+
+int hw_bind_node(PyObject *module);
+int hw_bind_node_field(PyObject *module);
+int hw_bind_node_graph(PyObject *module);
+
+#endif
