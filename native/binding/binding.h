@@ -24,6 +24,14 @@ PyObject *hw_model_size(PyObject *object);
  * not fit. 0, or -1 with the error set. */
 int hw_as_size(PyObject *object, uint64_t *size_bytes);
 
+/* access.c: read(offset_bytes, size_bytes) and write(offset_bytes, data) of any type that exports its bytes. */
+PyObject *hw_read_checked(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *hw_write_checked(PyObject *self, PyObject *const *args, Py_ssize_t n);
+extern const char HW_READ_DOC[], HW_WRITE_DOC[];
+#define HW_ACCESS_METHODS                                                                                              \
+    {"read", (PyCFunction)(void (*)(void))hw_read_checked, METH_FASTCALL, HW_READ_DOC},                                \
+        {"write", (PyCFunction)(void (*)(void))hw_write_checked, METH_FASTCALL, HW_WRITE_DOC}
+
 int hw_bind_arenas(PyObject *module);
 int hw_bind_peer(PyObject *module);
 

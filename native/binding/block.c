@@ -6,11 +6,8 @@
 #include "binding/heap_types.h"
 
 #include <stddef.h>
-#include <string.h>
 
-enum { HANDLES_KEPT = 128, LONG_COPY_BYTES = 64 << 10 };
-
-static const char *const LETTERS[] = {"", "R", "W", "RW", "X", "RX", "WX", "RWX"}; /* by permissions */
+enum { HANDLES_KEPT = 128 };
 
 /* Dead handles for reuse, as CPython keeps floats: half the price of a new one. Guarded by the GIL. */
 static BlockObject *kept[HANDLES_KEPT];
@@ -59,7 +56,8 @@ static int block_getbuffer(BlockObject *self, Py_buffer *view, int flags) {
     if (hw_block_require_live(self) < 0) return -1;
     int permissions = self->heap->space->space.permissions;
     if (!(permissions & 1)) {
-        hw_raise("PermissionDenied", "{s:s,s:s}", "wanted", "R", "permissions", LETTERS[permissions & 7]);
+        static const char *const letters[] = {"", "R", "W", "RW", "X", "RX", "WX", "RWX"};
+        hw_raise("PermissionDenied", "{s:s,s:s}", "wanted", "R", "permissions", letters[permissions & 7]);
         return -1;
     }
     /* The pointer stays good while the export lasts: exports > 0 forbids free and move (heap.c), and the view's reference
@@ -76,68 +74,6 @@ static void block_releasebuffer(BlockObject *self, Py_buffer *view) {
 }
 
 static PyObject *block_view(PyObject *self, PyObject *unused) { return PyMemoryView_FromObject(self); }
-
-/* ------------------------------------------------------------------------------------------ checked access */
-
-typedef enum { READ = 1, WRITE = 2 } access_kind; /* as in Permissions */
-
-/* [offset, offset + size) of a live block that its space lets be accessed so; 0, or -1 with the error set. */
-static int require_access(const BlockObject *self, access_kind kind, Py_ssize_t offset, Py_ssize_t size) {
-    if (hw_block_require_live(self) < 0) return -1;
-    int permissions = self->heap->space->space.permissions;
-    if (!(permissions & kind)) {
-        hw_raise("PermissionDenied", "{s:s,s:s}", "wanted", kind == READ ? "R" : "W", "permissions", LETTERS[permissions & 7]);
-        return -1;
-    }
-    if (offset >= 0 && size >= 0 && size <= self->size_bytes && offset <= self->size_bytes - size) return 0;
-    hw_raise("OutOfBounds", "{s:s,s:n,s:n,s:n}", "access", kind == READ ? "read" : "write", "offset_bytes", offset,
-             "size_bytes", size, "block_bytes", self->size_bytes);
-    return -1;
-}
-
-/* A large copy lets go of the GIL, with the block pinned as by an export: neither freed, moved nor protected meanwhile. */
-static void copy(BlockObject *self, char *to, const char *from, Py_ssize_t size) {
-    if (size < LONG_COPY_BYTES) {
-        memmove(to, from, (size_t)size);
-        return;
-    }
-    self->exports++;
-    self->heap->space->exports++;
-    Py_BEGIN_ALLOW_THREADS
-    memmove(to, from, (size_t)size); /* who writes may do so from a view of the same block */
-    Py_END_ALLOW_THREADS
-    self->exports--;
-    self->heap->space->exports--;
-}
-
-/* What is beyond Py_ssize_t is clipped to it: out of any block's bounds all the same. */
-static int as_index(PyObject *object, Py_ssize_t *index) {
-    *index = PyNumber_AsSsize_t(object, NULL);
-    return *index == -1 && PyErr_Occurred() ? -1 : 0;
-}
-
-static PyObject *block_read(BlockObject *self, PyObject *const *args, Py_ssize_t n) {
-    Py_ssize_t offset, size;
-    if (n != 2) return PyErr_SetString(PyExc_TypeError, "read() takes offset_bytes and size_bytes"), NULL;
-    if (as_index(args[0], &offset) < 0 || as_index(args[1], &size) < 0) return NULL;
-    if (require_access(self, READ, offset, size) < 0) return NULL;
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, size); /* runs no Python code: the block is as it was */
-    if (bytes != NULL) copy(self, PyBytes_AS_STRING(bytes), self->address + offset, size);
-    return bytes;
-}
-
-static PyObject *block_write(BlockObject *self, PyObject *const *args, Py_ssize_t n) {
-    Py_ssize_t offset;
-    Py_buffer data;
-    if (n != 2) return PyErr_SetString(PyExc_TypeError, "write() takes offset_bytes and data"), NULL;
-    if (as_index(args[0], &offset) < 0 || PyObject_GetBuffer(args[1], &data, PyBUF_SIMPLE) < 0) return NULL;
-    bool permitted = require_access(self, WRITE, offset, data.len) == 0; /* last: exporting may run Python code */
-    if (permitted) copy(self, self->address + offset, data.buf, data.len);
-    PyBuffer_Release(&data);
-    return permitted ? Py_NewRef(Py_None) : NULL;
-}
-
-/* ------------------------------------------------------------------------------------------------ what it shows */
 
 static Py_ssize_t block_length(BlockObject *self) {
     return hw_block_require_live(self) < 0 ? -1 : self->size_bytes;
@@ -179,15 +115,7 @@ static PyMethodDef block_methods[] = {
      "view($self, /)\n--\n\n"
      "Return a memoryview on the bytes: no copy; writable where the space is; it keeps block and space alive.\n\n"
      "Raises\n------\nBlockFreed\n    The block was freed.\nPermissionDenied\n    The space may not be read."},
-    {"read", (PyCFunction)(void (*)(void))block_read, METH_FASTCALL,
-     "read($self, offset_bytes, size_bytes, /)\n--\n\n"
-     "Return a copy of these bytes. Bounds and permission are checked; offsets do not count from the end.\n\n"
-     "Raises\n------\nOutOfBounds\n    Part of the range lies outside.\nBlockFreed, PermissionDenied\n    As by view."},
-    {"write", (PyCFunction)(void (*)(void))block_write, METH_FASTCALL,
-     "write($self, offset_bytes, data, /)\n--\n\n"
-     "Copy any contiguous buffer to this offset, or nothing of it. Bounds and permission are checked.\n\n"
-     "Raises\n------\nOutOfBounds\n    Part of the range lies outside.\nBlockFreed, PermissionDenied\n"
-     "    The block was freed; the space may not be written."},
+    HW_ACCESS_METHODS,
     {NULL},
 };
 

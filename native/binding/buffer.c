@@ -118,6 +118,7 @@ static PyMethodDef buffer_methods[] = {
      "view($self, /)\n--\n\n"
      "Return a writable memoryview on the bytes: no copy; it keeps buffer, pool and memory alive.\n\n"
      "Raises\n------\nBlockFreed\n    The buffer was released."},
+    HW_ACCESS_METHODS,
     {NULL},
 };
 

@@ -115,6 +115,7 @@ static PyMethodDef block_methods[] = {
      "view($self, /)\n--\n\n"
      "Return a writable memoryview on the bytes: no copy. It keeps the bytes, whatever becomes of the arena.\n\n"
      "Raises\n------\nBlockFreed\n    The arena was reset or closed, or a mark released, since."},
+    HW_ACCESS_METHODS,
     {NULL},
 };
 

@@ -255,6 +255,24 @@ def test_a_memory_over_an_adaptor_counts_there(heap: hw.Heap[hw.BestFit]) -> Non
     assert limited.statistics().current_bytes == 0
 
 
+def test_a_memory_may_lie_in_an_arena_or_a_pool(heap: hw.Heap[hw.BestFit]) -> None:
+    for resource in (hw.Arena(heap), hw.TieredPool(heap)):
+        quarantine = hw.Quarantine()
+        memory = hw.Memory(resource, quarantine=quarantine)
+        mine = memory.allocate(SIZE)
+        mine.write(0, b"hello")
+        mine = mine.reallocate(2 * SIZE)
+        assert mine.read(0, 5) == b"hello"
+        again = mine.free().reuse().allocate(SIZE)
+        spoil(again.address + SIZE)
+        assert hw.is_corrupted(again.verify())
+        assert quarantine.held_bytes == SIZE + 32
+        if isinstance(resource, hw.Arena):
+            with pytest.raises(hw.ViewsEscaped):
+                resource.reset()
+        quarantine.__init__()  # type: ignore[misc]
+
+
 def test_canaries_have_no_zero_and_differ_by_address() -> None:
     zones = [canary(address, 16) for address in range(0, 1 << 16, 16)]
     assert not any(0 in zone for zone in zones)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from heapwright.model.errors import PermissionDenied
 from heapwright.owners.damage import Damage
 
 
@@ -23,7 +24,7 @@ class Quarantine:
     """
 
     def __init__(self) -> None:
-        self._held: list[tuple[Any, Damage]] = []
+        self._held: list[tuple[Any, memoryview | None, Damage]] = []
 
     @staticmethod
     def of_process() -> Quarantine:
@@ -31,15 +32,22 @@ class Quarantine:
         return _OF_PROCESS
 
     def hold(self, block: Any, damage: Damage) -> None:
-        """Keep a block, and with it its heap and its space."""
-        self._held.append((block, damage))  # one step under the GIL: any thread may, a finalizer too
+        """Keep a block, and with it its heap and its space.
+
+        By a view of it, so that an arena does not end it either: whoever wants to, hears of it.
+        """
+        try:
+            view = block.view()
+        except PermissionDenied:  # then the handle has to do
+            view = None
+        self._held.append((block, view, damage))  # one step under the GIL: any thread may, a finalizer too
 
     def __len__(self) -> int:
         return len(self._held)
 
     def __iter__(self) -> Iterator[Damage]:
         """Yield the evidence, oldest first."""
-        return iter([damage for _, damage in self._held])
+        return iter([damage for *_, damage in self._held])
 
     def __repr__(self) -> str:
         return f"<Quarantine of {len(self)} blocks, {self.held_bytes} B>"
@@ -47,7 +55,7 @@ class Quarantine:
     @property
     def held_bytes(self) -> int:
         """Requested bytes of the blocks in it, red zones included."""
-        return sum(block.size_bytes for block, _ in self._held)
+        return sum(block.size_bytes for block, *_ in self._held)
 
 
 # Process-wide on purpose: memory that is known to be damaged is the process's concern, and outlives who noticed.
