@@ -2,8 +2,8 @@
 
 python -m benchmarks.adaptors [--rounds 21] [--json FILE]
 
-No claim: the figures of decision 0035. An adaptor is Python, and exact; the table says what that costs per block. The last two
-rows are what the standard library asks for the line of each allocation, on the same size.
+No claim: the figures of decision 0035. An adaptor is Python, and exact; the table says what that costs per block. The
+last row, less the second, is what the standard library asks for the line of each allocation.
 
 CPU time of one thread; all contenders take turns in short batches; the least and the median of the rounds.
 """

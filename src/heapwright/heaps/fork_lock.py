@@ -6,9 +6,12 @@ import os
 import threading
 import weakref
 from itertools import count
+from typing import Any
+
+_RLock: Any = type(threading.RLock())
 
 
-class ForkLock:
+class ForkLock(_RLock):  # type: ignore[misc]  # a class of C, which checkers do not know as one
     """`threading.RLock`, held around every `os.fork` of the process by whoever forks.
 
     What it guards is therefore whole in a child. Before a fork the locks are taken from the youngest to the oldest: an
@@ -24,37 +27,17 @@ class ForkLock:
     False
     """
 
-    __slots__ = ("__weakref__", "_age", "_lock", "_owner")
+    __slots__ = ("age",)
 
     _ages = count()
 
     def __init__(self) -> None:
-        self._age = next(self._ages)
-        self._lock = threading.RLock()
-        self._owner: list[int] = []  # the thread that has it, as often as it has it; changed by that thread only
-        _alive[self._age] = self
-
-    def acquire(self, blocking: bool = True) -> bool:
-        """Take it; False where it is another thread's and there is to be no waiting."""
-        taken = self._lock.acquire(blocking)
-        if taken:
-            self._owner.append(threading.get_ident())
-        return taken
-
-    def release(self) -> None:
-        """Give it back."""
-        self._owner.pop()
-        self._lock.release()
+        self.age = next(self._ages)
+        _alive[self.age] = self
 
     def is_mine(self) -> bool:
         """Say whether this thread has it."""
-        return self._owner[-1:] == [threading.get_ident()]
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(self, *exception: object) -> None:
-        self.release()
+        return bool(self._is_owned())  # as `threading.Condition` asks
 
 
 _alive: weakref.WeakValueDictionary[int, ForkLock] = weakref.WeakValueDictionary()  # by age
@@ -63,7 +46,7 @@ _held: list[ForkLock] = []
 
 def _before_fork() -> None:
     locks = [lock for reference in _alive.valuerefs() if (lock := reference()) is not None]
-    locks.sort(key=lambda lock: lock._age, reverse=True)
+    locks.sort(key=lambda lock: lock.age, reverse=True)
     for lock in locks:
         lock.acquire()
     _held[:] = locks

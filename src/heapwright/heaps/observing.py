@@ -31,8 +31,8 @@ class Observing(Adaptor[B], Generic[B, N]):
     whose callback is ``deque.append``: C code, in one step with the freeing of the memory. So whoever is given the
     same address next finds the dead handle in the queue; it is taken from there, and `_died` called, before anything
     else is done here (`_settle`). A note leaves the dictionary by one ``pop``, so that a block dies once here,
-    however many threads free it. Figures that hooks change should be an `_native.Account`, which is exact under
-    the same conditions.
+    however many threads free it. Figures that hooks change should be an `Account`, which is exact under the same
+    conditions.
 
     Invariants, for whoever looks while no method runs and the queue is settled:
       - the notes are those of the blocks that are out, no more and no fewer

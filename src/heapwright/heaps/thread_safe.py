@@ -26,6 +26,9 @@ class ThreadSafe(Adaptor[B]):
     put aside and done when the upstream is left; if it fails then, the error goes to `sys.unraisablehook`, since
     whoever called is gone. Everything else raises `ReentrantCall`.
 
+    A block that dies by its last handle does so without coming through here: what happens then is its own type's
+    affair.
+
     Parameters
     ----------
     upstream
@@ -68,12 +71,21 @@ class ThreadSafe(Adaptor[B]):
     def _alone(self, operation: Callable[..., R], *arguments: Any) -> R:
         if self._lock.is_mine():
             raise ReentrantCall(operation=operation.__name__, resource=repr(self._upstream))
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 return operation(*arguments)
+        finally:
+            self._free_postponed()
+
+    def _free_postponed(self) -> None:
+        """Free what was put aside, unless another thread is in the upstream, which then does this on its way out."""
+        while self._postponed and self._lock.acquire(blocking=False):
+            try:
+                _PostponedFree(self._upstream.deallocate, self._postponed.popleft())
+            except IndexError:
+                pass  # another thread was faster
             finally:
-                while self._postponed:
-                    _PostponedFree(self._upstream.deallocate, self._postponed.popleft())
+                self._lock.release()
 
 
 class _PostponedFree:
