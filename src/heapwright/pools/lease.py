@@ -7,15 +7,14 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from heapwright.model.errors import ViewExported
-from heapwright.model.lifecycle import State
 
 
 class Lendable(Protocol):
     """What a pool hands out: it knows whether it went back."""
 
     @property
-    def state(self) -> State:
-        """Where in the life cycle it is."""
+    def pool(self) -> Any:
+        """The pool that it was acquired from; None once released."""
 
 
 L = TypeVar("L", bound=Lendable, covariant=True)
@@ -46,7 +45,7 @@ class Lease(Generic[L]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         buffer, self._buffer = self._buffer, None
-        if buffer is None or buffer.state is State.FREED:
+        if buffer is None or buffer.pool is None:
             return
         try:
             self._release(buffer)
