@@ -426,13 +426,14 @@ FUSED_TYPE(worst, "WorstFitHeap", HW_WORST_FIT)
 FUSED_TYPE(next, "NextFitHeap", HW_NEXT_FIT)
 FUSED_TYPE(tlsf, "TLSFHeap", HW_TLSF)
 FUSED_TYPE(buddy, "BuddyHeap", HW_BUDDY)
+FUSED_TYPE(slab, "SlabHeap", HW_SLAB)
 FUSED_TYPE(bump, "BumpHeap", HW_BUMP)
 
 static PyTypeObject *const FUSED_TYPES[HW_STRATEGIES] = {
-    &first_type, &best_type, &worst_type, &next_type, &tlsf_type, &buddy_type, &bump_type,
+    &first_type, &best_type, &worst_type, &next_type, &tlsf_type, &buddy_type, &slab_type, &bump_type,
 };
 const char *const HW_STRATEGY_NAMES[HW_STRATEGIES] = {
-    "first-fit", "best-fit", "worst-fit", "next-fit", "tlsf", "buddy", "bump",
+    "first-fit", "best-fit", "worst-fit", "next-fit", "tlsf", "buddy", "slab", "bump",
 };
 
 int hw_bind_heap(PyObject *module) {

@@ -1,4 +1,5 @@
-/* Small blocks: slabs of equal slots, cut from spans of a page heap.
+/* Small blocks of the process's allocator: slabs of equal slots, cut from spans of a page heap. (core/slab_fit.h is the
+ * strategy of heaps: over offsets, cut from blocks of a fit, and down to 16 bytes.)
  *
  * Requests of 1 KiB to 32 KiB go to one of 41 classes: 1024 bytes, then eight classes per doubling, so a slot exceeds its
  * request by at most 1/8 of it. Every class is a multiple of 128 bytes and every slab starts on a page, so every slot is
@@ -21,10 +22,13 @@
 #define HW_CORE_SLAB_H
 
 #include "core/page_heap.h"
+#include "core/size_class.h"
 
 #define HW_SLAB_MIN_BYTES ((size_t)1024)
 #define HW_SLAB_MAX_BYTES ((size_t)32768)
 #define HW_SLAB_CLASSES 41
+#define HW_SLAB_UNIT_BYTES 128u
+#define HW_SLAB_UNITS_MIN 8u /* HW_SLAB_MIN_BYTES: smaller classes there are none */
 #define HW_SLAB_SLOTS 64
 
 typedef struct {
@@ -42,15 +46,12 @@ typedef struct {
 
 /* Class of a request of 1 .. HW_SLAB_MAX_BYTES bytes. */
 static inline unsigned hw_slab_class(size_t size_bytes) {
-    if (size_bytes <= HW_SLAB_MIN_BYTES) return 0;
-    unsigned n = (unsigned)size_bytes - 1, log = 31 - (unsigned)__builtin_clz(n);
-    return (log - 10) * 8 + ((n >> (log - 3)) & 7) + 1;
+    unsigned units = ((unsigned)size_bytes + HW_SLAB_UNIT_BYTES - 1) / HW_SLAB_UNIT_BYTES;
+    return units <= HW_SLAB_UNITS_MIN ? 0 : hw_size_class(units) - (HW_SLAB_UNITS_MIN - 1);
 }
 
 static inline uint32_t hw_slab_class_bytes(unsigned class) {
-    if (class == 0) return (uint32_t)HW_SLAB_MIN_BYTES;
-    unsigned log = 10 + (class - 1) / 8;
-    return (UINT32_C(1) << log) + (((class - 1) % 8 + 1) << (log - 3));
+    return hw_size_class_units(class + HW_SLAB_UNITS_MIN - 1) * HW_SLAB_UNIT_BYTES;
 }
 
 static inline uint32_t hw_slab_class_pages(unsigned class) { return hw_slab_class_bytes(class) <= 4096 ? 16 : 64; }

@@ -3,6 +3,7 @@
  * family's own header.
  *
  *   fit     core/fit.h     first, best, worst and next fit, TLSF, buddy: a list of blocks and an index over the holes in it
+ *   slab    core/slab_fit.h  size classes over a best fit
  *   bump    core/bump.h    one block behind the other, freed from the end or back to a mark
  *
  * allocate and free, which are to cost nothing more than the strategy itself, are in core/strategies_fused.h. */
@@ -48,6 +49,9 @@ uint64_t hw_strategy_restart_peak(void *control);
  * handle's. It has as many steps as the totals have blocks and holes. */
 uint32_t hw_strategy_first(const void *control);
 hw_strategy_seen hw_strategy_see(const void *control, uint32_t number);
+
+/* Where a block lies that is one of several made at once, all of them together: the slab of a slot; else the block. */
+hw_strategy_seen hw_strategy_see_whole(const void *control, uint32_t number);
 
 /* NULL, or the name of the first invariant that does not hold, and where. */
 const char *hw_strategy_check(const void *control, uint64_t *where_offset_bytes);

@@ -5,12 +5,13 @@
 
 #include "core/bump.h"
 #include "core/fit_fused.h"
+#include "core/slab_fit.h"
 #include "core/strategies.h"
 
-enum hw_strategy_family { HW_FAMILY_FIT, HW_FAMILY_BUMP };
+enum hw_strategy_family { HW_FAMILY_FIT, HW_FAMILY_SLAB, HW_FAMILY_BUMP };
 
 HW_FUSED enum hw_strategy_family hw_strategy_family(enum hw_strategy strategy) {
-    return strategy == HW_BUMP ? HW_FAMILY_BUMP : HW_FAMILY_FIT;
+    return strategy == HW_SLAB ? HW_FAMILY_SLAB : strategy == HW_BUMP ? HW_FAMILY_BUMP : HW_FAMILY_FIT;
 }
 
 /* OK, NO_MEMORY, CONTROL_FULL or BAD_ARGUMENT; but for OK nothing has changed. Offsets are aligned, so addresses are if
@@ -18,6 +19,7 @@ HW_FUSED enum hw_strategy_family hw_strategy_family(enum hw_strategy strategy) {
 HW_FUSED enum hw_strategy_result hw_strategy_allocate_fused(void *control, enum hw_strategy strategy, uint64_t size_bytes,
                                                             uint64_t alignment, hw_strategy_handle *handle) {
     switch (hw_strategy_family(strategy)) {
+    case HW_FAMILY_SLAB: return hw_slab_fit_allocate(control, size_bytes, alignment, handle);
     case HW_FAMILY_BUMP: return hw_bump_allocate(control, size_bytes, alignment, handle);
     default: return hw_fit_allocate_fused(control, strategy, size_bytes, alignment, handle);
     }
@@ -27,17 +29,17 @@ HW_FUSED enum hw_strategy_result hw_strategy_allocate_fused(void *control, enum 
 HW_FUSED enum hw_strategy_result hw_strategy_free_fused(void *control, enum hw_strategy strategy,
                                                         hw_strategy_handle handle) {
     switch (hw_strategy_family(strategy)) {
+    case HW_FAMILY_SLAB: return hw_slab_fit_free(control, handle);
     case HW_FAMILY_BUMP: return hw_bump_free(control, handle);
     default: return hw_fit_free_fused(control, strategy, handle);
     }
 }
 
-/* The bytes that a block takes which was just allocated, or resized, for `size_bytes`. */
-HW_FUSED uint64_t hw_strategy_allocated_bytes(const void *control, enum hw_strategy strategy, hw_strategy_handle handle,
-                                              uint64_t size_bytes) {
-    if (strategy == HW_BUDDY) return hw_fit_see(control, handle.number).size_bytes;
-    uint64_t mask = ((uint64_t)1 << ((const hw_strategy_head *)control)->granule_shift) - 1;
-    return size_bytes == 0 ? mask + 1 : (size_bytes + mask) & ~mask;
+/* No fewer bytes than a block takes that is allocated for `size_bytes`; without a look at the block. */
+HW_FUSED uint64_t hw_strategy_allocated_at_most(const void *control, enum hw_strategy strategy, uint64_t size_bytes) {
+    if (strategy == HW_SLAB) return size_bytes + ((const hw_slab_fit *)control)->slot_bytes_max;
+    uint64_t most = size_bytes + ((uint64_t)1 << ((const hw_strategy_head *)control)->granule_shift);
+    return strategy == HW_BUDDY ? 2 * most : most;
 }
 
 #endif

@@ -11,7 +11,7 @@
 /* For bodies that are compiled once for each strategy: where `strategy` is a constant, every test of it is gone. */
 #define HW_FUSED static inline __attribute__((always_inline))
 
-enum hw_strategy { HW_FIRST_FIT, HW_BEST_FIT, HW_WORST_FIT, HW_NEXT_FIT, HW_TLSF, HW_BUDDY, HW_BUMP, HW_STRATEGIES };
+enum hw_strategy { HW_FIRST_FIT, HW_BEST_FIT, HW_WORST_FIT, HW_NEXT_FIT, HW_TLSF, HW_BUDDY, HW_SLAB, HW_BUMP, HW_STRATEGIES };
 
 enum hw_strategy_result {
     HW_STRATEGY_OK,

@@ -56,13 +56,20 @@ int hw_heap_grow_control(hw_heap *heap) {
     return 0;
 }
 
-void hw_heap_take_back(hw_heap *heap, hw_strategy_handle handle) {
+static void take_back(hw_heap *heap, hw_strategy_handle handle) {
     hw_strategy_seen block = hw_strategy_see(heap->control, handle.number);
     enum hw_strategy_result result = hw_strategy_free_fused(heap->control, hw_heap_strategy(heap), handle);
     assert(result == HW_STRATEGY_OK);
     (void)result;
     hw_strategy_uncount(heap->control, block.requested_bytes, block.size_bytes, 1);
     heap->failed_blocks++;
+}
+
+int hw_heap_back(hw_heap *heap, const hw_strategy_handle *handle) {
+    hw_strategy_seen block = hw_strategy_see_whole(heap->control, handle->number);
+    int error = hw_space_ensure(heap->space, block.offset_bytes, block.size_bytes);
+    if (error != 0) take_back(heap, *handle);
+    return error;
 }
 
 int hw_heap_resize(hw_heap *heap, hw_strategy_handle handle, uint64_t size_bytes) {

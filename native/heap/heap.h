@@ -34,8 +34,10 @@ void hw_heap_close(hw_heap *heap);
 /* Makes the control region larger; 0 or errno. The slow path of allocate and resize. */
 int hw_heap_grow_control(hw_heap *heap);
 
-/* Undoes an allocation whose memory could not be committed; it is counted as a failure, and not in the totals. */
-void hw_heap_take_back(hw_heap *heap, hw_strategy_handle handle);
+/* Commits the memory under a live block, and under all of the slab that it may be a slot of, so that what is committed has
+ * no gap that nobody ever fills. Where that fails the allocation is undone; it is counted as a failure, and not in the
+ * totals. 0 or errno. The slow path of hw_heap_back_fused. */
+int hw_heap_back(hw_heap *heap, const hw_strategy_handle *handle);
 
 /* In place: 0, HW_HEAP_FULL (what follows is in the way: allocate, copy, free), HW_HEAP_NOT_LIVE, or errno. But for 0
  * nothing has changed. */
@@ -65,7 +67,8 @@ HW_FUSED enum hw_strategy hw_heap_strategy(const hw_heap *heap) { return (enum h
  * space's own) or errno. The first half of hw_heap_allocate_fused, for who has to see what memory was there before. */
 HW_FUSED int hw_heap_place_fused(hw_heap *heap, enum hw_strategy strategy, uint64_t size_bytes, uint64_t alignment,
                                      hw_strategy_handle *handle) {
-    if (alignment > heap->space->alignment) return HW_HEAP_BAD_ALIGNMENT;
+    /* A space is aligned to a page at least: where the alignment is a constant, mostly nothing is left of the test. */
+    if (alignment > HW_STRATEGY_GRANULE_MIN && alignment > heap->space->alignment) return HW_HEAP_BAD_ALIGNMENT;
     for (;;) {
         enum hw_strategy_result result =
             hw_strategy_allocate_fused(heap->control, strategy, size_bytes, alignment, handle);
@@ -79,18 +82,18 @@ HW_FUSED int hw_heap_place_fused(hw_heap *heap, enum hw_strategy strategy, uint6
 }
 
 /* Memory under what was placed, or the placing undone: 0 or errno. */
-HW_FUSED int hw_heap_back_fused(hw_heap *heap, enum hw_strategy strategy, hw_strategy_handle handle, uint64_t size_bytes) {
-    uint64_t allocated_bytes = hw_strategy_allocated_bytes(heap->control, strategy, handle, size_bytes);
-    int error = hw_space_ensure(heap->space, handle.offset_bytes, allocated_bytes);
-    if (__builtin_expect(error != 0, 0)) hw_heap_take_back(heap, handle);
-    return error;
+HW_FUSED int hw_heap_back_fused(hw_heap *heap, enum hw_strategy strategy, const hw_strategy_handle *handle,
+                                uint64_t size_bytes) {
+    uint64_t at_most = hw_strategy_allocated_at_most(heap->control, strategy, size_bytes);
+    if (__builtin_expect(handle->offset_bytes + at_most <= heap->space->prefix_bytes, 1)) return 0; /* S1 */
+    return hw_heap_back(heap, handle);
 }
 
 /* As hw_heap_place_fused, with memory. To be inlined where `strategy` is a constant. */
 HW_FUSED int hw_heap_allocate_fused(hw_heap *heap, enum hw_strategy strategy, uint64_t size_bytes, uint64_t alignment,
                                         hw_strategy_handle *handle) {
     int result = hw_heap_place_fused(heap, strategy, size_bytes, alignment, handle);
-    return __builtin_expect(result == 0, 1) ? hw_heap_back_fused(heap, strategy, *handle, size_bytes) : result;
+    return __builtin_expect(result == 0, 1) ? hw_heap_back_fused(heap, strategy, handle, size_bytes) : result;
 }
 
 /* 0 or HW_HEAP_NOT_LIVE. */

@@ -29,6 +29,19 @@ static size_t first_part(const hw_space *space, const step *next, hw_space_run r
     return end > run.offset_bytes ? end - run.offset_bytes : 0;
 }
 
+enum { HOLES_PER_RUN = 1 << 16 }; /* half a millisecond; only freed blocks of bump can be more in a row */
+
+/* A hole, and those right behind it: free slots and buddies are holes of their own, and smaller than a page. */
+static hw_strategy_seen run_of_holes(const hw_heap *heap, hw_strategy_seen first) {
+    for (int more = HOLES_PER_RUN; more > 0 && first.next != HW_STRATEGY_NONE; more--) {
+        hw_strategy_seen behind = hw_strategy_see(heap->control, first.next);
+        if (behind.live) break;
+        first.size_bytes += behind.size_bytes;
+        first.next = behind.next;
+    }
+    return first;
+}
+
 /* Adds what a hole can give back to the step; false: the step is full before the end of the hole. */
 static bool collect(hw_heap *heap, hw_strategy_seen hole, step *next) {
     hw_purge *purge = &heap->purge;
@@ -75,6 +88,7 @@ int hw_purge_slice(hw_heap *heap, int64_t budget_ns, size_t *returned_bytes) {
     *returned_bytes = 0;
     while (number != HW_STRATEGY_NONE && error == 0) {
         hw_strategy_seen seen = hw_strategy_see(heap->control, number);
+        if (!seen.live) seen = run_of_holes(heap, seen);
         bool full = !seen.live && !collect(heap, seen, &next);
         if (!full) number = seen.next;
         if (!full && ++passed % HW_PURGE_BLOCKS_PER_LOOK != 0) continue;

@@ -123,7 +123,7 @@ static void *allocate(hw_array_heap *self, size_t size_bytes, bool zeroed) {
     if (hw_heap_place_fused(heap, hw_heap_strategy(heap), size_bytes, HW_ARRAY_ALIGNMENT, &handle) != 0) return NULL;
     /* Before there is memory under all of it: what comes now is zeros, and should not be touched before the program does. */
     if (zeroed) hw_space_zero_committed(heap->space, handle.offset_bytes, size_bytes);
-    if (hw_heap_back_fused(heap, hw_heap_strategy(heap), handle, size_bytes) != 0) return NULL;
+    if (hw_heap_back_fused(heap, hw_heap_strategy(heap), &handle, size_bytes) != 0) return NULL;
     char *address = heap->space->base + handle.offset_bytes;
     hw_address_table_insert(&self->table, (uint64_t)(uintptr_t)address, handle.number);
     book(self, 1, (int64_t)size_bytes);

@@ -282,6 +282,9 @@ if TYPE_CHECKING:
     from heapwright.strategies.fits import (
         WorstFit as WorstFit,
     )
+    from heapwright.strategies.slab import (
+        Slab as Slab,
+    )
 
 __version__ = "0.1.0"
 
@@ -349,6 +352,7 @@ _HOME: dict[str, str] = {
     "Sealed": "heapwright.owners.states",
     "Segregator": "heapwright.heaps.segregator",
     "Shared": "heapwright._native",
+    "Slab": "heapwright.strategies.slab",
     "SpaceInUse": "heapwright.model.errors",
     "State": "heapwright.model.lifecycle",
     "Statistics": "heapwright.heaps.statistics",
@@ -442,6 +446,7 @@ __all__ = [
     "Sealed",
     "Segregator",
     "Shared",
+    "Slab",
     "SpaceInUse",
     "State",
     "Statistics",

@@ -24,6 +24,7 @@ _FUSED: dict[str, type[_native.Heap]] = {
     "next-fit": _native.NextFitHeap,
     "tlsf": _native.TLSFHeap,
     "buddy": _native.BuddyHeap,
+    "slab": _native.SlabHeap,
     "bump": _native.BumpHeap,
 }
 

@@ -1,4 +1,7 @@
-"""Definitions: every strategy by its name, as a mathematical object of so many bytes."""
+"""Definitions: every strategy that merges its holes, by its name, as a mathematical object of so many bytes.
+
+Slab and bump, which do not, have walks of their own: `heapwright.model.slab`, `heapwright.model.bump`.
+"""
 
 from __future__ import annotations
 
