@@ -1,0 +1,220 @@
+"""Faults: what is planted in the C that ships, to see whether it is found.
+
+Each is a patch of the source of the core, with the strategy that shows it. A patch that does not fit the source any
+more is an error of the check, not a kill: `heapwright.prove.shipped`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from heapwright.prove.shipped import Patch
+from heapwright.prove.theorem import Mutant
+
+
+class Fault(NamedTuple):
+    """A fault of the C: its name and words, which strategy shows it, and where it is planted."""
+
+    name: str
+    says: str
+    strategy: str
+    patch: Patch
+    sketch: str = ""
+
+    @property
+    def mutant(self) -> Mutant:
+        """As the theorem names it."""
+        return Mutant(self.name, self.says, self.sketch)
+
+
+def _in(file: str, old: str, new: str) -> Patch:
+    return Patch(f"core/{file}", old, new)
+
+
+def _remembering(file: str, block: str, control: str) -> Patch:
+    """The array behind the header, but where it was the first time."""
+    there = f"({block} *)((char *){control} + ((sizeof *{control} + 63) & ~(size_t)63));"
+    return _in(
+        file, f"    return {there}", f"    static {block} *first;\n    if (!first) first = {there}\n    return first;"
+    )
+
+
+_SKIP = "uint64_t skip = (0 - (uint64_t)offset) & (alignment - 1);"
+
+FITS = (
+    Fault(
+        "left-not-coalesced",
+        "a freed block does not merge with the hole on its left",
+        "best-fit",
+        _in("fit_fused.h", "bool joins_left = hw_fit_is_hole(blocks, left),", "bool joins_left = 0,"),
+        "B4",
+    ),
+    Fault(
+        "rest-of-one-granule-lost",
+        "a rest of a single granule is forgotten",
+        "worst-fit",
+        _in("fit_fused.h", "} else if (rest != 0) { /*", "} else if (rest > 1) { /*"),
+    ),
+    Fault(
+        "exact-fit-passed-over",
+        "best fit does not look at holes of exactly the size",
+        "best-fit",
+        _in("fit_index.h", "? (uint64_t)size << 32 :", "? (uint64_t)(size + 1) << 32 :"),
+    ),
+    Fault(
+        "rover-not-settled",
+        "next fit's rover stays inside a hole that has grown around it",
+        "next-fit",
+        _in("fit_list.h", "if (start < fit->rover && fit->rover < end) fit->rover = start;", ";"),
+    ),
+    Fault(
+        "alignment-rounded-down",
+        "a block begins before its hole's first aligned offset",
+        "first-fit",
+        _in("fit_index.h", _SKIP, _SKIP.replace("(0 - (uint64_t)offset)", "(uint64_t)offset")),
+        "B4",
+    ),
+    Fault(
+        "double-free",
+        "a freed block is freed again",
+        "first-fit",
+        _in("fit_fused.h", "return (block->slack_and_live & 1) && (", "return ("),
+    ),
+    Fault(
+        "free-not-validated",
+        "the offset of what is freed is not looked at",
+        "first-fit",
+        _in("fit_fused.h", "<< fit->head.granule_shift == handle.offset_bytes", "<< fit->head.granule_shift != 1"),
+        "B5",
+    ),
+    Fault(
+        "size-overflow",
+        "sizes near 2^64 are not refused, and wrap around",
+        "first-fit",
+        _in("fit_fused.h", "if (size_bytes > fit->head.capacity_bytes) return HW_STRATEGY_NO_MEMORY;", ""),
+    ),
+    Fault(
+        "requested-not-counted-out",
+        "what was requested stays counted after the free",
+        "first-fit",
+        _in("fit_fused.h", "t->requested -= hw_fit_requested(fit, strategy, handle.number);", ""),
+    ),
+)
+
+TLSF = (
+    Fault(
+        "search-not-rounded-up",
+        "the search starts in the request's own class",
+        "tlsf",
+        _in("two_level.h", "((size - 1) >> shift) + 1;", "(size >> shift);"),
+    ),
+    Fault(
+        "row-searched-from-its-start",
+        "the first class of a row is taken, though it is below the one that was searched",
+        "tlsf",
+        _in(
+            "segregated.h", "lists->nonempty_rows & ~(uint32_t)1 << row;", "lists->nonempty_rows & ~(uint32_t)0 << row;"
+        ),
+    ),
+    Fault(
+        "bit-of-an-empty-class",
+        "a class that has become empty keeps its bit",
+        "tlsf",
+        _in("segregated.h", "lists->nonempty[row] &= ~((uint32_t)1 << class % HW_SEGREGATED_ROW);", ""),
+    ),
+    Fault(
+        "own-class-left-out",
+        "the newest hole of the request's own class is not tried, as in the textbooks",
+        "tlsf",
+        _in(
+            "fit_index.h",
+            "return hw_fit_try_class(fit, hw_two_level_class(size), size,",
+            "return 0 && hw_fit_try_class(fit, 0, size,",
+        ),
+    ),
+)
+
+BUDDY = (
+    Fault(
+        "buddy-always-right",
+        "the buddy is taken to be on the right",
+        "buddy",
+        _in("buddy_fused.h", "block->offset & block->size ? block->before : block->after;", "block->after;"),
+    ),
+    Fault(
+        "merges-unequal",
+        "a block merges with a hole of another size",
+        "buddy",
+        _in("buddy_fused.h", "&& blocks[buddy].size == block->size ? buddy", "? buddy"),
+    ),
+    Fault(
+        "merged-once",
+        "merging stops after the first buddy",
+        "buddy",
+        _in("buddy_fused.h", "blocks[number].size *= 2;\n    }", "blocks[number].size *= 2;\n        break;\n    }"),
+    ),
+    Fault(
+        "alignment-ignored",
+        "the smallest hole that is large enough is taken, aligned or not",
+        "buddy",
+        _in("buddy_fused.h", "least = power > alignment ? power : alignment;", "least = power;"),
+    ),
+)
+
+BUMP = (
+    Fault(
+        "never-rolled-back",
+        "blocks that are freed from the end are not given back",
+        "bump",
+        _in("bump.c", "while (bump->count > bump->now.first && !(", "while (0 && !("),
+    ),
+    Fault(
+        "skip-not-counted",
+        "the room that alignment skips is not asked for",
+        "bump",
+        _in("bump.h", "if (size + skip > bump->capacity - bump->top)", "if (size > bump->capacity - bump->top)"),
+    ),
+    Fault(
+        "grows-over-the-next",
+        "any block may grow to the end of the space, over those behind it",
+        "bump",
+        _in(
+            "bump.c",
+            "uint32_t room = last ? bump->capacity - block->offset : block->size;",
+            "uint32_t room = bump->capacity - block->offset;\n    last = true;",
+        ),
+    ),
+    Fault(
+        "freed-stays-live",
+        "a freed block can be freed again",
+        "bump",
+        _in("bump.c", "    block->requested_and_live &= ~UINT64_C(1);\n", ""),
+        "B4",
+    ),
+)
+
+#: The control region remembers an address, or is not copied whole when it grows.
+RELOCATION = (
+    Fault(
+        "blocks-at-a-remembered-address",
+        "the array of blocks is looked for where the region was first",
+        "first-fit",
+        _remembering("fit_index.h", "hw_fit_block", "fit"),
+    ),
+    Fault(
+        "index-not-copied",
+        "a region that grows leaves its index behind",
+        "best-fit",
+        _in(
+            "fit.c",
+            "memcpy(hw_fit_index(grown), hw_fit_index(fit), fit->index.ordered.nodes * sizeof(hw_ordered_node));",
+            "",
+        ),
+    ),
+    Fault(
+        "bump-remembers-its-table",
+        "bump looks for its table where the region was first",
+        "bump",
+        _remembering("bump.h", "hw_bump_block", "bump"),
+    ),
+)
