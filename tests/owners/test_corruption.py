@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import pickle
 import sys
 import threading
@@ -220,6 +221,61 @@ def test_of_many_threads_one_frees(heap: hw.Heap[hw.BestFit]) -> None:
         for thread in threads:
             thread.join()
         assert (len(freed), len(refused)) == (1, 3)
+
+
+@pytest.mark.parametrize("check_every_access", [False, True])
+def test_reading_while_another_thread_frees_is_refused_in_a_word(
+    heap: hw.Heap[hw.BestFit], check_every_access: bool
+) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    errors: set[type] = set()
+    try:
+        for _ in range(100):
+            mine: Any = hw.Memory(heap, check_every_access=check_every_access).allocate(SIZE)
+
+            def read(mine: Any = mine) -> None:
+                try:
+                    while True:
+                        mine.read(0, 8)
+                except Exception as error:
+                    errors.add(type(error))
+
+            thread = threading.Thread(target=read)
+            thread.start()
+            while True:
+                try:
+                    mine.free()
+                    break
+                except hw.ViewExported:
+                    continue
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert errors <= {hw.InvalidTransition, hw.BlockFreed}
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_in_the_middle_of_a_step_leaves_the_child_its_memory(mine: Any) -> None:
+    taken, done = threading.Event(), threading.Event()
+
+    def in_a_step() -> None:
+        with mine._turn():
+            taken.set()
+            done.wait()
+
+    thread = threading.Thread(target=in_a_step)
+    thread.start()
+    taken.wait()
+    child = os.fork()
+    if child == 0:
+        mine.write(0, b"child")
+        mine.free()
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    done.set()
+    thread.join()
+    mine.free()
 
 
 def test_bottom_leaves_the_handle_good(heap: hw.Heap[hw.BestFit]) -> None:

@@ -41,7 +41,20 @@ class GuardedBlock:
         Where it goes if it is damaged.
     """
 
-    __slots__ = ("_after", "_before", "_block", "_digest", "_front_bytes", "_quarantine", "_resource", "size_bytes")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_digest",
+        "_front_bytes",
+        "_is_owner",
+        "_quarantine",
+        "_resource",
+        "block",
+        "size_bytes",
+    )
+
+    block: AccessibleBlock
+    _is_owner: bool  # until the block goes back, or into quarantine
 
     def __init__(
         self,
@@ -53,7 +66,7 @@ class GuardedBlock:
         zone_bytes: int,
         quarantine: Quarantine,
     ) -> None:
-        self._block: AccessibleBlock | None = None  # nothing to check yet, should the next lines fail
+        self._is_owner = False  # nothing to check yet, should the next lines fail
         self._resource = resource
         self._quarantine = quarantine
         self._front_bytes = front_bytes
@@ -64,10 +77,11 @@ class GuardedBlock:
         if zone_bytes:
             block.write(front_bytes - zone_bytes, self._before)
             block.write(front_bytes + size_bytes, self._after)
-        self._block = block
+        self.block = block
+        self._is_owner = True
 
     def __del__(self) -> None:
-        if getattr(self, "_block", None) is None:
+        if not getattr(self, "_is_owner", False):
             return
         try:
             damage = self.damage()
@@ -76,12 +90,6 @@ class GuardedBlock:
         if damage is not None:
             self.quarantine(damage)
             raise CorruptedMemory(damage=damage, during="drop")  # nobody to catch it: sys.unraisablehook tells
-
-    @property
-    def block(self) -> AccessibleBlock:
-        """The block; whoever asks knows that it was not given back."""
-        assert self._block is not None
-        return self._block
 
     @property
     def address(self) -> int:
@@ -134,13 +142,13 @@ class GuardedBlock:
     def free(self) -> None:
         """Give the block back."""
         self._resource.deallocate(self.block)
-        self._block = None
+        self._is_owner = False
 
     def reallocate(self, size_bytes: int) -> GuardedBlock:
         """Give the block back for one of another size with the same first bytes."""
         zone = len(self._before)
         block = self._resource.reallocate(self.block, self._front_bytes + size_bytes + zone)
-        self._block = None
+        self._is_owner = False
         return GuardedBlock(
             self._resource,
             block,
@@ -155,7 +163,7 @@ class GuardedBlock:
         readable = Permissions.READ in self.block.permissions
         salvaged = self.read(0, self.size_bytes) if readable else None
         self._quarantine.hold(self.block, damage)
-        self._block = None
+        self._is_owner = False
         return salvaged
 
     def _require_inside(self, access: str, offset_bytes: int, size_bytes: int) -> None:

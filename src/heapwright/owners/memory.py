@@ -9,6 +9,7 @@ Python has no types for that (they would have to be linear), so it is found at r
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class Memory(Generic[S_co]):
     into the handle that it returned. Use that one
     """
 
-    __slots__ = ("_damage", "_held", "_lock", "_moved_by", "_salvaged", "_state", "_terms")
+    __slots__ = ("_damage", "_held", "_lock", "_moved_by", "_pid", "_salvaged", "_state", "_terms")
 
     _terms: _Terms
     _state: State  # after the last step; whether a view is out, the block knows
@@ -103,6 +104,7 @@ class Memory(Generic[S_co]):
     _damage: Damage | None
     _salvaged: bytes | None
     _lock: threading.RLock
+    _pid: int
 
     def __new__(  # noqa: D102  # the class says it
         cls,
@@ -150,14 +152,14 @@ class Memory(Generic[S_co]):
         OutOfMemory, InvalidSize, InvalidAlignment, PermissionDenied
             There is none, or its space cannot be written. This handle stays good.
         """
-        with self._lock:
+        with self._turn():
             self._may("allocate")
             size, front, whole, align = self._layout(size_bytes, alignment)
             return self._guard(self._terms.resource.allocate(whole, align), size, front, "allocate")
 
     def try_allocate(self: Memory[Unallocated], size_bytes: Size, *, alignment: Size = 16) -> Memory[Allocated] | None:
         """Do the same, or return None where there is no memory; then this handle stays good."""
-        with self._lock:
+        with self._turn():
             self._may("try_allocate")
             size, front, whole, align = self._layout(size_bytes, alignment)
             block = self._terms.resource.try_allocate(whole, align)
@@ -173,7 +175,7 @@ class Memory(Generic[S_co]):
         CorruptedMemory
             A red zone is damaged.
         """
-        with self._lock:
+        with self._turn():
             held = self._checked("reallocate")
             return self._step("reallocate", held.reallocate(parse_size(size_bytes)))
 
@@ -187,7 +189,7 @@ class Memory(Generic[S_co]):
         CorruptedMemory
             A red zone is damaged.
         """
-        with self._lock:
+        with self._turn():
             held = self._checked("seal")
             held.seal()
             return self._step("seal", held)
@@ -200,7 +202,7 @@ class Memory(Generic[S_co]):
         CorruptedMemory
             The bytes are not those that were sealed, or a red zone is damaged.
         """
-        with self._lock:
+        with self._turn():
             held = self._checked("unseal")
             held.unseal()
             return self._step("unseal", held)
@@ -215,13 +217,13 @@ class Memory(Generic[S_co]):
         CorruptedMemory
             A red zone is damaged, or sealed bytes are. The block is in quarantine, and not freed.
         """
-        with self._lock:
+        with self._turn():
             self._checked("free").free()
             return self._step("free", None)
 
     def reuse(self: Memory[Freed]) -> Memory[Unallocated]:
         """Begin anew, on the same terms."""
-        with self._lock:
+        with self._turn():
             self._may("reuse")
             return self._step("reuse", None)
 
@@ -254,7 +256,7 @@ class Memory(Generic[S_co]):
 
         What writes through a view, or behind it, is not checked before it writes; the red zones are, afterwards.
         """
-        with self._lock:
+        with self._turn():
             held: GuardedBlock = self._may("view")
             return held.view()
 
@@ -269,7 +271,7 @@ class Memory(Generic[S_co]):
 
         `is_corrupted` says which, to type checkers as well.
         """
-        with self._lock:
+        with self._turn():
             held = self._require("verify")
             damage = held.damage()
             return self if damage is None else self._corrupt(held, damage, "verify")
@@ -293,8 +295,14 @@ class Memory(Generic[S_co]):
         self: Memory[Any] = object.__new__(Memory)
         self._terms, self._state, self._held = terms, state, held
         self._moved_by, self._damage, self._salvaged = "", None, None
-        self._lock = threading.RLock()
+        self._lock, self._pid = threading.RLock(), os.getpid()
         return self
+
+    def _turn(self) -> threading.RLock:
+        """Return what one step at a time holds; in a forked child a new one: who held it does not exist there."""
+        if self._pid != os.getpid():
+            self._lock, self._pid = threading.RLock(), os.getpid()
+        return self._lock
 
     def _may(self, method: str) -> Any:
         """Ask the life cycle whether this method's step exists from here; return what is held."""
@@ -316,29 +324,27 @@ class Memory(Generic[S_co]):
         return held
 
     def _checked(self, method: str) -> GuardedBlock:
-        held: GuardedBlock = self._may(method)
-        damage = held.damage()
-        if damage is not None:
-            corrupted = self._corrupt(held, damage, method)
-            raise CorruptedMemory(damage=damage, during=method, memory=corrupted)
-        return held
+        return self._whole(method, self._may(method))
 
     def _accessible(self, access: str, states: frozenset[State]) -> GuardedBlock:
-        held = self._held
-        if held is None or self._state not in states:
+        if self._state not in states:
             self._refuse(access)
-        if self._terms.check_every_access:
-            with self._lock:
-                damage = held.damage()
-                if damage is not None:
-                    corrupted = self._corrupt(held, damage, access)
-                    raise CorruptedMemory(damage=damage, during=access, memory=corrupted)
+        if not self._terms.check_every_access:
+            return self._require(access)
+        with self._turn():
+            return self._whole(access, self._require(access))
+
+    def _whole(self, method: str, held: GuardedBlock) -> GuardedBlock:
+        damage = held.damage()
+        if damage is not None:
+            raise CorruptedMemory(damage=damage, during=method, memory=self._corrupt(held, damage, method))
         return held
 
     def _require(self, what: str) -> GuardedBlock:
-        if self._held is None:
+        held = self._held  # once: another thread may be about to free it
+        if held is None:
             self._refuse(what)
-        return self._held
+        return held
 
     def _refuse(self, event: str) -> NoReturn:
         """Say why this handle cannot do that."""
