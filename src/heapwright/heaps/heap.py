@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from heapwright import _native
 from heapwright.heaps.mark import Mark
@@ -14,7 +14,12 @@ from heapwright.model.protocols import StackingStrategy, Strategy
 from heapwright.model.sizes import Size, parse_alignment
 from heapwright.model.statistics import HeapStatistics
 
-S = TypeVar("S", bound=Strategy)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault  # PEP 696, which Python has from 3.13 on
+
+    S = TypeVarWithDefault("S", bound=Strategy, default=Any)  # so that Heap(space) needs no annotation
+else:
+    S = TypeVar("S", bound=Strategy)
 M = TypeVar("M", bound=StackingStrategy)
 
 _FUSED: dict[str, type[_native.Heap]] = {
