@@ -5,7 +5,8 @@ python -m benchmarks.purge [--live 100000] [--churn 500000] [--rounds 1] [--real
 Blocks of 16 B to 64 KiB, as many small as large; each is written to. Random ones are replaced until the heap looks
 as it does after a long time, then nine of ten die, then the allocator is asked to give back what it can: slices as
 those of ``Heap.trim``, ``malloc_trim(0)``, ``mi_collect(true)``, ``arena.4096.purge``,
-``MallocExtension_ReleaseFreeMemory``. Every contender runs the same program (``purge.c``) in a process of its own.
+``MallocExtension_ReleaseFreeMemory``. Every contender runs the same program (``native/purge.c``), in a process of its
+own.
 
 Resident memory is that of the process above what it had before the first block, so each allocator's own books count.
 On a machine with other work the wall time of a stop has the scheduler's share in it: CPU time stands beside it, and
@@ -40,8 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--realtime", action="store_true", help="under SCHED_FIFO")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(arguments)
-    if shutil.which("cc") is None:
-        print("skipping: there is no C compiler (cc)", file=sys.stderr)
+    if not all(map(shutil.which, ("make", "cc"))):
+        print("skipping: it needs make and a C compiler (cc)", file=sys.stderr)
         return
     build()
     samples: dict[str, list[dict[str, float]]] = {}
@@ -68,10 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def build() -> None:
     """Compile the program with the native core as it is now."""
-    PROGRAM.parent.mkdir(parents=True, exist_ok=True)
-    sources = [path for room in ("core", "heap", "os") for path in sorted((ROOT / "native" / room).glob("*.c"))]
-    options = ["-std=c11", "-D_GNU_SOURCE", "-O2", f"-I{ROOT / 'native'}", "-pthread", "-lm", "-ldl"]
-    subprocess.run(["cc", ROOT / "benchmarks" / "purge.c", *sources, *options, "-o", PROGRAM], check=True)
+    subprocess.run(["make", "--silent", str(PROGRAM.relative_to(ROOT))], cwd=ROOT, check=True)
 
 
 def run(command: list[str], environment: dict[str, str], realtime: bool) -> dict[str, float]:

@@ -109,11 +109,13 @@ static PyObject *raise_failure(HeapObject *self, const request *r, int result) {
     PyObject *size = hw_model_size(r->size_object), *name = NULL;
     if (size != NULL) name = PyObject_Repr((PyObject *)self);
     if (name != NULL)
-        hw_raise("OutOfMemory", "{s:O,s:K,s:K,s:K,s:K,s:O,s:i}", "size_bytes", size, "alignment",
+        hw_raise("OutOfMemory", "{s:O,s:K,s:K,s:K,s:K,s:O,s:i,s:k}", "size_bytes", size, "alignment",
                  (unsigned long long)r->alignment, "capacity_bytes",
                  (unsigned long long)hw_heap_head(&self->heap)->capacity_bytes, "free_bytes",
                  (unsigned long long)hw_strategy_totals_of(self->heap.control).free, "largest_free_bytes",
-                 (unsigned long long)hw_strategy_largest_hole(self->heap.control), "resource", name, "errno", result > 0 ? result : 0);
+                 (unsigned long long)hw_strategy_largest_hole(self->heap.control), "resource", name, "errno",
+                 result > 0 ? result : 0, "block_capacity",
+                 result == HW_HEAP_BLOCKS_FULL ? (unsigned long)self->heap.blocks_fixed : 0);
     Py_XDECREF(size);
     Py_XDECREF(name);
     return NULL;
@@ -273,8 +275,8 @@ static PyTypeObject *const FUSED_TYPES[HW_STRATEGIES]; /* by strategy */
 static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     SpaceObject *space;
     int strategy;
-    Py_ssize_t alignment;
-    if (!PyArg_ParseTuple(args, "O!in:Heap", &HwSpace_Type, &space, &strategy, &alignment)) return NULL;
+    Py_ssize_t alignment, blocks = 0;
+    if (!PyArg_ParseTuple(args, "O!in|n:Heap", &HwSpace_Type, &space, &strategy, &alignment, &blocks)) return NULL;
     if (space->heap != NULL)
         return hw_raise("SpaceInUse", "{s:K,s:n}", "address", (unsigned long long)(uintptr_t)space->space.base, "size_bytes",
                         (Py_ssize_t)space->space.size_bytes);
@@ -286,9 +288,13 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     HeapObject *self = (HeapObject *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     self->lock = PyThread_allocate_lock();
-    int error = self->lock ? hw_heap_open(&self->heap, &space->space, (enum hw_strategy)strategy) : ENOMEM;
+    int error = ENOMEM;
+    if (self->lock != NULL && blocks == 0) error = hw_heap_open(&self->heap, &space->space, (enum hw_strategy)strategy);
+    else if (self->lock != NULL && blocks > 0 && blocks <= UINT32_MAX)
+        error = hw_heap_open_fixed(&self->heap, &space->space, (enum hw_strategy)strategy, (uint32_t)blocks);
     if (error != 0) {
-        hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "making room for the control data of a heap", "errno", error);
+        if (space->space.locked && self->heap.control_bytes != 0) hw_raise_lock_refused(self->heap.control_bytes, error);
+        else hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "making room for the control data of a heap", "errno", error);
         Py_DECREF(self);
         return NULL;
     }
@@ -322,6 +328,10 @@ static PyObject *get_granule(HeapObject *self, void *unused) {
     return PyLong_FromLong(1L << hw_heap_head(&self->heap)->granule_shift);
 }
 static PyObject *get_alignment(HeapObject *self, void *unused) { return PyLong_FromSsize_t(self->alignment); }
+static PyObject *get_block_capacity(HeapObject *self, void *unused) {
+    if (self->heap.blocks_fixed == 0) Py_RETURN_NONE;
+    return PyLong_FromUnsignedLong(self->heap.blocks_fixed);
+}
 static PyObject *get_strategy(HeapObject *self, void *unused) { return PyLong_FromLong(STRATEGY_OF(self)); }
 
 static PyGetSetDef heap_getset[] = {
@@ -332,6 +342,8 @@ static PyGetSetDef heap_getset[] = {
     {"alignment", (getter)get_alignment, NULL, "In bytes, for requests that name none.", NULL},
     {"decay_s", (getter)hw_heap_get_decay, (setter)hw_heap_set_decay,
      "Seconds for which the heap keeps what recent demand has needed; None: until trim(). May be set.", NULL},
+    {"block_capacity", (getter)get_block_capacity, NULL,
+     "Live blocks that the heap has room to describe, fixed when it was made; None: as many as come.", NULL},
     {"strategy_number", (getter)get_strategy, NULL, "Position of the strategy in STRATEGIES.", NULL},
     {NULL},
 };
@@ -411,7 +423,7 @@ static PyMethodDef heap_methods[] = {
 
 PyTypeObject HwHeap_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.Heap",
-    .tp_doc = "Heap(space, strategy, alignment, /)\n--\n\nOne strategy over one space.",
+    .tp_doc = "Heap(space, strategy, alignment, block_capacity=0, /)\n--\n\nOne strategy over one space.",
     .tp_basicsize = sizeof(HeapObject),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_new = heap_new,

@@ -41,7 +41,8 @@ PyObject *hw_heap_set_mark_method(HeapObject *self, PyObject *unused) {
     if (require_bump(self) == NULL) return NULL;
     int error = hw_heap_mark(&self->heap, &mark);
     if (error != 0)
-        return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "making room for the control data of a heap", "errno", error);
+        return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "making room for the control data of a heap", "errno",
+                        error > 0 ? error : ENOMEM);
     return Py_BuildValue("(KI)", (unsigned long long)mark.serial, (unsigned int)mark.depth);
 }
 

@@ -60,6 +60,9 @@ void hw_heap_end_long(HeapObject *heap, PyThreadState *thread);
 
 /* binding/heap_purge.c */
 extern const char HW_HEAP_TRIM_DOC[], HW_HEAP_TRIM_STEP_DOC[], HW_HEAP_DECAY_TICK_DOC[];
+/* Raises MemoryLockRefused: `size_bytes` were to be kept in memory. Always returns NULL. */
+PyObject *hw_raise_lock_refused(size_t size_bytes, int error);
+
 PyObject *hw_heap_trim_method(HeapObject *self, PyObject *args, PyObject *kwargs);
 PyObject *hw_heap_trim_step_method(HeapObject *self, PyObject *args, PyObject *kwargs);
 PyObject *hw_heap_decay_tick_method(HeapObject *self, PyObject *args, PyObject *kwargs);

@@ -9,11 +9,16 @@ static PyObject *raise_call(const char *call, int error) {
     return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", call, "errno", error);
 }
 
+PyObject *hw_raise_lock_refused(size_t size_bytes, int error) {
+    return hw_raise("MemoryLockRefused", "{s:n,s:i}", "size_bytes", (Py_ssize_t)size_bytes, "errno", error);
+}
+
 static PyObject *space_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"size_bytes", "alignment", "huge_pages", "permissions", NULL};
+    static char *names[] = {"size_bytes", "alignment", "huge_pages", "permissions", "populate", "locked", NULL};
     Py_ssize_t size_bytes, alignment;
-    int huge_pages, permissions;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "nnpi:Space", names, &size_bytes, &alignment, &huge_pages, &permissions))
+    int huge_pages, permissions, populate = 0, locked = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "nnpi|pp:Space", names, &size_bytes, &alignment, &huge_pages, &permissions,
+                                     &populate, &locked))
         return NULL;
     if (size_bytes <= 0 || alignment <= 0) return PyErr_SetString(PyExc_ValueError, "sizes are positive"), NULL;
     SpaceObject *self = (SpaceObject *)type->tp_alloc(type, 0);
@@ -22,6 +27,15 @@ static PyObject *space_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (error != 0) {
         raise_call("reserving address space", error);
         Py_CLEAR(self);
+    } else if (populate || locked) {
+        Py_BEGIN_ALLOW_THREADS /* nobody else knows the space yet; a GiB takes a tenth of a second and more */
+        error = hw_space_populate(&self->space, locked);
+        Py_END_ALLOW_THREADS
+        if (error != 0) {
+            if (locked) hw_raise_lock_refused(self->space.size_bytes, error);
+            else raise_call("bringing the space into memory", error);
+            Py_CLEAR(self);
+        }
     }
     return (PyObject *)self;
 }
@@ -60,6 +74,8 @@ static PyObject *get_size(SpaceObject *self, void *unused) { return PyLong_FromS
 static PyObject *get_alignment(SpaceObject *self, void *unused) { return PyLong_FromSize_t(self->space.alignment); }
 static PyObject *get_unit(SpaceObject *self, void *unused) { return PyLong_FromSize_t(self->space.unit_bytes); }
 static PyObject *get_huge(SpaceObject *self, void *unused) { return PyBool_FromLong(self->space.huge); }
+static PyObject *get_populated(SpaceObject *self, void *unused) { return PyBool_FromLong(self->space.populated); }
+static PyObject *get_locked(SpaceObject *self, void *unused) { return PyBool_FromLong(self->space.locked); }
 static PyObject *get_committed(SpaceObject *self, void *unused) {
     return PyLong_FromSize_t(self->space.committed_bytes);
 }
@@ -84,6 +100,8 @@ static PyGetSetDef space_getset[] = {
     {"alignment", (getter)get_alignment, NULL, "Bytes that the address is a multiple of, as promised.", NULL},
     {"unit_bytes", (getter)get_unit, NULL, "Bytes that are committed together: a page, or a huge page. Given back are pages.", NULL},
     {"huge_pages", (getter)get_huge, NULL, "Whether the kernel took the advice to use huge pages.", NULL},
+    {"populated", (getter)get_populated, NULL, "Whether all of it was brought into memory from the start.", NULL},
+    {"locked", (getter)get_locked, NULL, "Whether it stays in memory; nothing is given back then.", NULL},
     {"committed_bytes", (getter)get_committed, NULL, "Bytes asked of the operating system and not given back.", NULL},
     {"permissions", (getter)get_permissions, NULL, "What may be done with the bytes.", NULL},
     {NULL},
@@ -91,7 +109,7 @@ static PyGetSetDef space_getset[] = {
 
 PyTypeObject HwSpace_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.Space",
-    .tp_doc = "Space(size_bytes, alignment, huge_pages, permissions)\n--\n\nA reserved range of addresses.",
+    .tp_doc = "Space(size_bytes, alignment, huge_pages, permissions, populate=False, locked=False)\n--\n\nA reserved range of addresses.",
     .tp_basicsize = sizeof(SpaceObject),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_new = space_new,

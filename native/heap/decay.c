@@ -57,7 +57,7 @@ static void settle(hw_heap *heap, uint64_t limit) {
 int hw_decay_tick(hw_heap *heap, int64_t now_ns, int64_t budget_ns, size_t *returned_bytes) {
     hw_decay *decay = &heap->decay;
     *returned_bytes = 0;
-    if (decay->epoch_ns == 0) return 0;
+    if (decay->epoch_ns == 0 || heap->space->locked) return 0;
     uint64_t limit = look(heap, now_ns);
     if (!heap->purge.under_way && !begin(heap, limit)) return 0;
     bool own = decay->own_round == heap->purge.rounds;

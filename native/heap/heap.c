@@ -12,29 +12,46 @@ static size_t whole_pages(size_t bytes) {
     return (bytes + page - 1) / page * page;
 }
 
-static int new_region(size_t bytes, void **region) {
+/* A region is where the space is: in memory from the start, and locked, if that is. */
+static int new_region(const hw_space *space, size_t bytes, void **region) {
     /* A million blocks take tens of MiB that are read at random: huge pages take a third off that. Only advice; and none below
      * 16 MiB, which the processor's table of translations nearly covers, since they make all of the region resident. */
     bool large = bytes >= 8 * HW_HUGE_PAGE_BYTES;
     int error = hw_pages_reserve(bytes, large ? HW_HUGE_PAGE_BYTES : 0, region);
     if (error != 0) return error;
     error = hw_pages_commit(*region, bytes);
-    if (error != 0) hw_pages_release(*region, bytes);
-    else if (large) hw_pages_advise_huge(*region, bytes, true);
+    if (error == 0 && large) hw_pages_advise_huge(*region, bytes, true);
+    if (error == 0 && space->populated) error = (space->locked ? hw_pages_lock : hw_pages_populate)(*region, bytes);
+    if (error == 0) return 0;
+    hw_pages_release(*region, bytes);
+    *region = NULL;
     return error;
 }
 
-int hw_heap_open(hw_heap *heap, hw_space *space, enum hw_strategy strategy) {
-    size_t bytes = whole_pages(hw_strategy_control_bytes(strategy, BLOCKS_FIRST));
-    void *region;
-    int error = new_region(bytes, &region);
+static int open_with(hw_heap *heap, hw_space *space, enum hw_strategy strategy, uint32_t described, uint32_t fixed) {
+    size_t bytes = whole_pages(hw_strategy_control_bytes(strategy, described));
+    *heap = (hw_heap){.space = space, .control_bytes = bytes, .blocks_fixed = fixed};
+    int error = new_region(space, bytes, &heap->control);
     if (error != 0) return error;
-    enum hw_strategy_result result =
-        hw_strategy_init(region, BLOCKS_FIRST, strategy, space->size_bytes, hw_strategy_granule_bytes(space->size_bytes));
+    enum hw_strategy_result result = hw_strategy_init(heap->control, described, strategy, space->size_bytes,
+                                                      hw_strategy_granule_bytes(space->size_bytes));
     assert(result == HW_STRATEGY_OK);
     (void)result;
-    *heap = (hw_heap){.space = space, .control = region, .control_bytes = bytes};
     return 0;
+}
+
+int hw_heap_open(hw_heap *heap, hw_space *space, enum hw_strategy strategy) {
+    return open_with(heap, space, strategy, BLOCKS_FIRST, 0);
+}
+
+int hw_heap_open_fixed(hw_heap *heap, hw_space *space, enum hw_strategy strategy, uint32_t blocks) {
+    /* Between two holes is a live block, so n live blocks have at most n + 1 holes; but buddies that are holes may be
+     * neighbours: of each live block one for each halving. And the strategy asks for some before it knows that it needs them. */
+    uint64_t granules = space->size_bytes / hw_strategy_granule_bytes(space->size_bytes);
+    uint64_t for_each = strategy == HW_BUDDY ? 65 - (uint64_t)__builtin_clzll(granules) : 2;
+    uint64_t described = for_each * ((uint64_t)blocks + 1) + 2;
+    if (described > UINT32_MAX / 4) return ENOMEM;
+    return open_with(heap, space, strategy, (uint32_t)described, blocks);
 }
 
 void hw_heap_close(hw_heap *heap) {
@@ -45,9 +62,10 @@ void hw_heap_close(hw_heap *heap) {
 int hw_heap_grow_control(hw_heap *heap) {
     size_t bytes = hw_strategy_grown_bytes(heap->control);
     void *region;
+    if (heap->blocks_fixed != 0) return HW_HEAP_BLOCKS_FULL;
     if (bytes == 0) return ENOMEM;
     bytes = whole_pages(bytes);
-    int error = new_region(bytes, &region);
+    int error = new_region(heap->space, bytes, &region);
     if (error != 0) return error;
     hw_strategy_grow(heap->control, region);
     hw_pages_release(heap->control, heap->control_bytes);

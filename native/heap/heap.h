@@ -18,6 +18,7 @@ typedef struct hw_heap {
     hw_space *space;
     void *control; /* of the strategy; starts with a hw_strategy_head */
     size_t control_bytes;
+    uint32_t blocks_fixed;  /* live blocks that the control region has room for; 0: it grows */
     uint64_t failed_blocks; /* requests answered with bottom or an errno */
     uint64_t peak_allocated; /* until the last hw_heap_restart_peak */
     hw_purge purge;
@@ -25,13 +26,20 @@ typedef struct hw_heap {
 } hw_heap;
 
 /* Results are 0, an errno value (> 0: the operating system gave no memory), or one of these. */
-enum { HW_HEAP_FULL = -1, HW_HEAP_NOT_LIVE = -2, HW_HEAP_BAD_ALIGNMENT = -3, HW_HEAP_NO_MARKS = -4 };
+enum { HW_HEAP_FULL = -1, HW_HEAP_NOT_LIVE = -2, HW_HEAP_BAD_ALIGNMENT = -3, HW_HEAP_NO_MARKS = -4, HW_HEAP_BLOCKS_FULL = -5 };
 
 /* A heap over the whole space, which has no other and outlives it. 0 or errno. */
 int hw_heap_open(hw_heap *heap, hw_space *space, enum hw_strategy strategy);
+
+/* The same with a control region that has room for `blocks` live blocks, at least 1, and never grows: after this nothing but
+ * who gives memory back makes a system call, if the space is populated. With bump, blocks that were freed and not yet taken
+ * off the end count too. */
+int hw_heap_open_fixed(hw_heap *heap, hw_space *space, enum hw_strategy strategy, uint32_t blocks);
+
 void hw_heap_close(hw_heap *heap);
 
-/* Makes the control region larger; 0 or errno. The slow path of allocate and resize. */
+/* Makes the control region larger; 0, errno, or HW_HEAP_BLOCKS_FULL where it is fixed. The slow path of allocate and
+ * resize. */
 int hw_heap_grow_control(hw_heap *heap);
 
 /* Commits the memory under a live block, and under all of the slab that it may be a slot of, so that what is committed has
@@ -63,8 +71,8 @@ HW_FUSED const hw_strategy_head *hw_heap_head(const hw_heap *heap) { return heap
 
 HW_FUSED enum hw_strategy hw_heap_strategy(const hw_heap *heap) { return (enum hw_strategy)hw_heap_head(heap)->strategy; }
 
-/* An offset without memory under it yet: 0, HW_HEAP_FULL, HW_HEAP_BAD_ALIGNMENT (not a power of two, or more than the
- * space's own) or errno. The first half of hw_heap_allocate_fused, for who has to see what memory was there before. */
+/* An offset without memory under it yet: 0, HW_HEAP_FULL, HW_HEAP_BLOCKS_FULL, HW_HEAP_BAD_ALIGNMENT (not a power of
+ * two, or more than the space's own) or errno. The first half of hw_heap_allocate_fused, for who has to see what memory was there before. */
 HW_FUSED int hw_heap_place_fused(hw_heap *heap, enum hw_strategy strategy, uint64_t size_bytes, uint64_t alignment,
                                      hw_strategy_handle *handle) {
     /* A space is aligned to a page at least: where the alignment is a constant, mostly nothing is left of the test. */

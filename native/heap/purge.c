@@ -67,8 +67,9 @@ static bool collect(hw_heap *heap, hw_strategy_seen hole, step *next) {
 void hw_purge_begin(hw_heap *heap, size_t keep_bytes, size_t grain_bytes) {
     hw_purge *purge = &heap->purge;
     if (purge->under_way) return;
-    *purge = (hw_purge){true, grain_bytes, keep_bytes, 0, purge->rounds + 1, purge->total_bytes};
-    head(heap)->cursor = hw_strategy_first(heap->control);
+    bool any = !heap->space->locked; /* of what is locked nothing can go: that round is over at once */
+    *purge = (hw_purge){any, grain_bytes, keep_bytes, 0, purge->rounds + 1, purge->total_bytes};
+    head(heap)->cursor = any ? hw_strategy_first(heap->control) : HW_STRATEGY_NONE;
 }
 
 static int give_back(hw_heap *heap, step *next, size_t *returned_bytes) {

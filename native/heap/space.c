@@ -103,6 +103,17 @@ int hw_space_commit(hw_space *space, size_t offset, size_t size_bytes) {
     return 0;
 }
 
+int hw_space_populate(hw_space *space, bool lock) {
+    int permissions = space->permissions, read_write = HW_PAGES_READ | HW_PAGES_WRITE;
+    space->permissions = read_write; /* for now: who is to be written to has to be writable */
+    int error = hw_space_commit(space, 0, space->size_bytes);
+    if (error == 0) error = (lock ? hw_pages_lock : hw_pages_populate)(space->base, space->size_bytes);
+    if (error == 0 && permissions != read_write) error = hw_space_protect(space, permissions);
+    space->populated = error == 0;
+    space->locked = error == 0 && lock;
+    return error;
+}
+
 hw_space_run hw_space_next_committed(const hw_space *space, size_t from, size_t end) {
     run found = next_run(space, from / space->page_bytes, searched_to(space, end), true);
     return (hw_space_run){found.first * space->page_bytes, found.first < found.end ? bytes(space, found) : 0};

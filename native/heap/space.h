@@ -24,6 +24,8 @@ typedef struct {
     size_t alignment, page_bytes, unit_bytes;
     int permissions; /* enum hw_pages_access */
     bool huge;       /* the kernel took the advice */
+    bool populated;  /* all of it was committed and brought into memory at once */
+    bool locked;     /* and it stays there: nothing is given back */
     uint64_t *committed;
     size_t prefix_bytes, reach_bytes;
     size_t committed_bytes, peak_committed_bytes, total_committed_bytes;
@@ -44,13 +46,17 @@ void hw_space_close(hw_space *space);
  * system call per 256 KiB. 0 or errno, and then nothing has changed. Call it through hw_space_ensure. */
 int hw_space_commit(hw_space *space, size_t offset, size_t size_bytes);
 
+/* Commits everything and brings it into memory; if `lock`, keeps it there for the life of the space. After that no use of the
+ * space makes a system call or faults. 0 or errno; but for 0 the space is good for nothing but to be closed. */
+int hw_space_populate(hw_space *space, bool lock);
+
 /* The bytes of the committed pages that lie wholly in the range. */
 size_t hw_space_committed_in(const hw_space *space, size_t offset, size_t size_bytes);
 
 /* The first run of committed pages in [from, end), both whole pages; size 0 if there is none. */
 hw_space_run hw_space_next_committed(const hw_space *space, size_t from, size_t end);
 
-/* Gives back runs of committed pages, at most HW_PAGES_RANGES_MAX. 0, or the first errno; *returned_bytes is what was given
+/* Gives back runs of committed pages of a space that is not locked, at most HW_PAGES_RANGES_MAX. 0, or the first errno; *returned_bytes is what was given
  * back in either case. */
 int hw_space_decommit(hw_space *space, const hw_space_run *runs, size_t count, size_t *returned_bytes);
 

@@ -12,6 +12,9 @@
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440 /* the same on every architecture */
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 enum { SELF = -10001 }; /* PIDFD_SELF_THREAD_GROUP: no descriptor that a program could close or a child inherit */
 
 _Static_assert(sizeof(hw_pages_range) == sizeof(struct iovec) && offsetof(hw_pages_range, size_bytes) ==
@@ -106,6 +109,23 @@ int hw_pages_decommit_many(const hw_pages_range *ranges, size_t count, size_t *r
         *returned_bytes = end;
     }
     return 0;
+}
+
+int hw_pages_populate(void *base, size_t size_bytes) {
+    int error = advise(base, size_bytes, MADV_POPULATE_WRITE);
+    if (error != EINVAL || !is_range(base, size_bytes)) return error;
+    for (size_t at = 0; at < size_bytes; at += hw_pages_size()) { /* Linux before 5.14 */
+        volatile char *byte = (char *)base + at;
+        *byte = *byte;
+    }
+    return 0;
+}
+
+int hw_pages_lock(void *base, size_t size_bytes) {
+    if (!is_range(base, size_bytes)) return EINVAL;
+    if (hw_pages_injected()) return ENOMEM;
+    if (mlock(base, size_bytes) != 0) return errno;
+    return hw_pages_populate(base, size_bytes); /* mlock has done that, but under sanitizers, where it does nothing */
 }
 
 int hw_pages_protect(void *base, size_t size_bytes, int access) {

@@ -49,6 +49,15 @@ typedef struct {
  * bytes do not fall until memory is short. */
 int hw_pages_decommit_many(const hw_pages_range *ranges, size_t count, size_t *returned_bytes);
 
+/* Brings every page of a readable and writable range into memory, as a write to each would, without changing a byte. ENOMEM:
+ * there is not enough; what came before it stays. */
+int hw_pages_populate(void *base, size_t size_bytes);
+
+/* The same, and none of it leaves memory again until the range is released (mlock). A forked child has its pages unlocked.
+ * ENOMEM, EPERM or EAGAIN: more than RLIMIT_MEMLOCK allows who has no CAP_IPC_LOCK, or not enough memory. What is locked
+ * cannot be given back: decommit says EINVAL. */
+int hw_pages_lock(void *base, size_t size_bytes);
+
 /* Access is exactly `access`, a union of enum hw_pages_access; 0 = none at all. */
 int hw_pages_protect(void *base, size_t size_bytes, int access);
 
@@ -62,8 +71,8 @@ int hw_pages_resident(const void *base, size_t size_bytes, size_t *resident_byte
 /* Ends the reservation, or a page-aligned part of it. */
 int hw_pages_release(void *base, size_t size_bytes);
 
-/* Fault injection, for tests: the n-th call from now (1 = the next one) of reserve, commit, decommit, protect,
- * advise_huge or resident fails with ENOMEM and has no effect; release never fails. 0 = none. Returns how many calls
+/* Fault injection, for tests: the n-th call from now (1 = the next one) of reserve, commit, decommit, populate,
+ * lock, protect, advise_huge or resident fails with ENOMEM and has no effect; release never fails. 0 = none. Returns how many calls
  * were still to go. It costs one load per system call, so it is always compiled in: what is tested is what ships. */
 long hw_pages_fail_nth(long n);
 

@@ -133,6 +133,9 @@ if TYPE_CHECKING:
         LimitExceeded as LimitExceeded,
     )
     from heapwright.model.errors import (
+        MemoryLockRefused as MemoryLockRefused,
+    )
+    from heapwright.model.errors import (
         OutOfBounds as OutOfBounds,
     )
     from heapwright.model.errors import (
@@ -340,6 +343,7 @@ _HOME: dict[str, str] = {
     "NextFit": "heapwright.strategies.fits",
     "Observing": "heapwright.heaps.observing",
     "OutOfBounds": "heapwright.model.errors",
+    "MemoryLockRefused": "heapwright.model.errors",
     "OutOfMemory": "heapwright.model.errors",
     "Outstanding": "heapwright.heaps.tracking",
     "PermissionDenied": "heapwright.model.errors",
@@ -431,6 +435,7 @@ __all__ = [
     "Logging",
     "Mark",
     "Memory",
+    "MemoryLockRefused",
     "NextFit",
     "Observing",
     "OutOfBounds",

@@ -43,9 +43,20 @@ EXAMPLES: list[tuple[errors.HeapwrightError, type[Exception], tuple[str, ...]]] 
     (errors.CorruptedHeap(invariant="I2", offset_bytes=48), RuntimeError, ("I2", "48")),
     (errors.SpaceInUse(address=4096, size_bytes=7), ValueError, ("has a heap already",)),
     (errors.SystemCallFailed(call="reserving address space", errno=12), OSError, ("Cannot allocate memory",)),
+    (errors.MemoryLockRefused(size_bytes=1 << 40, errno=12), OSError, ("cannot lock 1099511627776 B", "smaller")),
     (errors.InstallRefused(reason="subinterpreter"), RuntimeError, ("subinterpreter", "main interpreter")),
     (errors.InstallRefused(reason="handler", handler_version=2), RuntimeError, ("version 2", "Update heapwright")),
     (errors.UnsuitableResource(resource="Limiting", why="it is Python"), TypeError, ("Limiting", "upstream", "None")),
+    (errors.UnsuitableUpstream(upstream="Bytes()", why="it is bytes"), TypeError, ("Bytes()", "such as a Heap")),
+    (errors.InvalidMark(mark="Mark(1)", resource="Heap('a')", reason="released"), ValueError, ("Mark(1)", "new one")),
+    (errors.UnsupportedByStrategy(operation="mark", strategy="tlsf", use="bump"), TypeError, ("tlsf", "bump")),
+    (
+        errors.PoolExhausted(pool="FixedPool", block_bytes=64, capacity=3, live_count=3),
+        MemoryError,
+        ("3 of 3", "greater capacity"),
+    ),
+    (errors.ReentrantCall(operation="allocate", resource="ThreadSafe"), RuntimeError, ("allocate", "after the call")),
+    (errors.HandleReleased("Unique", "moved from"), ValueError, ("Unique was moved from", "clone()")),
     (errors.InvalidTransition(state="freed", event="move", allowed="reuse"), ValueError, ("freed", "reuse")),
 ]
 

@@ -54,6 +54,10 @@ class Heap(_native.Heap, Generic[S]):
         Power of two in bytes, for requests that name none.
     name
         Appears in errors and reports.
+    block_capacity
+        Live blocks that there is to be room for, now and without growing: then neither `allocate` nor `deallocate`
+        makes a system call once the space is populated, and one block more that cannot be described is OutOfMemory.
+        Bump counts freed blocks too, until they are off the end. None: room for as many as come.
     decay_s
         Seconds for which memory that is free again is kept, because recent demand has needed it; then the heap
         gives it back by itself. None: it is kept until `trim`. The law is in ``docs/how-to/giving-back.md``.
@@ -63,7 +67,10 @@ class Heap(_native.Heap, Generic[S]):
     SpaceInUse
         The space has a heap already.
     ValueError
-        There is no such strategy, the heap's type is of another, or `decay_s` is negative.
+        There is no such strategy, or the heap's type is of another; `decay_s` is negative, or `block_capacity` not
+        positive.
+    MemoryLockRefused
+        The space is locked, and the room for descriptions may not be.
 
     Examples
     --------
@@ -93,6 +100,7 @@ class Heap(_native.Heap, Generic[S]):
         *,
         alignment: Size = 16,
         name: str = "",
+        block_capacity: int | None = None,
         decay_s: float | None = None,
     ) -> Self:
         fixed: str | None = getattr(cls, "_strategy_name", None)
@@ -100,7 +108,10 @@ class Heap(_native.Heap, Generic[S]):
         if chosen not in _native.STRATEGIES or (fixed is not None and chosen != fixed):
             names = fixed or ", ".join(_native.STRATEGIES)
             raise ValueError(f"{cls.__name__} cannot use the strategy {chosen!r}. Give it one of: {names}")
-        self = super().__new__(cls, space, _native.STRATEGIES.index(chosen), parse_alignment(alignment))
+        if block_capacity is not None and not 0 < block_capacity < 2**32:
+            raise ValueError(f"a block_capacity of {block_capacity} is none: give 1 or more, or None for any number")
+        number = _native.STRATEGIES.index(chosen)
+        self = super().__new__(cls, space, number, parse_alignment(alignment), block_capacity or 0)
         self.name = name
         self.decay_s = decay_s
         return self

@@ -80,6 +80,7 @@ class OutOfMemory(HeapwrightError, MemoryError):
     capacity_bytes, free_bytes, largest_free_bytes : int; the heap when it was refused
     resource : str; which heap
     errno : int; what the operating system said, or 0 where the heap itself is full
+    block_capacity : int; the blocks that the heap was made for where those are all taken, or 0
     """
 
     size_bytes: int
@@ -89,6 +90,7 @@ class OutOfMemory(HeapwrightError, MemoryError):
     largest_free_bytes: int
     resource: str
     errno: int
+    block_capacity: int
 
     def __init__(
         self,
@@ -100,11 +102,15 @@ class OutOfMemory(HeapwrightError, MemoryError):
         largest_free_bytes: int,
         resource: str = "Heap",
         errno: int = 0,
+        block_capacity: int = 0,
     ) -> None:
         what = f"cannot allocate {size_bytes} B (align {alignment}) in {resource}"
         if errno:
             why = f"the operating system gives no memory ({os.strerror(errno)})"
             fix = "Free memory elsewhere, or raise the limit (ulimit -v, cgroup, vm.overcommit_memory)"
+        elif block_capacity:
+            why = f"it was made for {block_capacity} blocks and has no room to describe another"
+            fix = "Free blocks, or create the heap with a larger block_capacity"
         elif size_bytes > capacity_bytes:
             why, fix = f"the heap has {capacity_bytes} B in all", "Create the space larger"
         else:
@@ -123,6 +129,7 @@ class OutOfMemory(HeapwrightError, MemoryError):
             largest_free_bytes=largest_free_bytes,
             resource=resource,
             errno=errno,
+            block_capacity=block_capacity,
         )
 
 
@@ -396,6 +403,60 @@ class SystemCallFailed(HeapwrightError, OSError):
     def __init__(self, *, call: str, errno: int) -> None:
         super().__init__(f"{call} failed: {os.strerror(errno)}", call=call)
         self.errno = errno
+
+
+class MemoryLockRefused(SystemCallFailed):
+    """Memory cannot be kept in RAM: more than this process may lock, or than there is.
+
+    Attributes
+    ----------
+    size_bytes : int; what was to be locked
+    limit_bytes : int or None; RLIMIT_MEMLOCK, None without a limit
+    hard_limit_bytes : int or None; what the process may raise it to
+    locked_bytes : int or None; what the process has locked already, None where it may not be told
+    errno : int
+    """
+
+    size_bytes: int
+    limit_bytes: int | None
+    hard_limit_bytes: int | None
+    locked_bytes: int | None
+
+    def __init__(self, *, size_bytes: int, errno: int) -> None:
+        from resource import RLIM_INFINITY, RLIMIT_MEMLOCK, getrlimit  # for this one error only
+
+        limit, hard = (None if value == RLIM_INFINITY else value for value in getrlimit(RLIMIT_MEMLOCK))
+        taken = _locked_bytes()
+        if limit is None:
+            why, fix = "there is not enough", "Make the space smaller"
+        else:
+            of_which = "" if taken is None else f", of which {taken} B are taken"
+            why = f"this process may lock {limit} B (RLIMIT_MEMLOCK){of_which}"
+            fix = (
+                f"Raise that with resource.setrlimit, up to the hard limit of {hard} B, or beyond it with ulimit -l, "
+                "LimitMEMLOCK= of a systemd unit or memlock in /etc/security/limits.conf; give the process "
+                "CAP_IPC_LOCK; or make the space smaller"
+            )
+        HeapwrightError.__init__(
+            self,
+            f"cannot lock {size_bytes} B in memory ({os.strerror(errno)}): {why}. {fix}",
+            call="locking memory",
+            size_bytes=size_bytes,
+            limit_bytes=limit,
+            hard_limit_bytes=hard,
+            locked_bytes=taken,
+        )
+        self.errno = errno
+
+
+def _locked_bytes() -> int | None:
+    from pathlib import Path
+
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:  # a process that has changed its user may not look at itself
+        return None
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("VmLck:"))
 
 
 class InstallRefused(HeapwrightError, RuntimeError):

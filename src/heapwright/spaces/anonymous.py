@@ -26,13 +26,20 @@ class AnonymousSpace(_native.Space):
         Power of two in bytes that the address is a multiple of: the most that a block can be promised.
     permissions
         What may be done with the bytes; see `protect`.
+    populate
+        Commit all of it now and bring it into memory, so that no use of it faults.
+    locked
+        The same, and keep it there: no page is written to swap or given back, and `trim` and decay do nothing. A forked
+        child has it unlocked.
 
     Raises
     ------
     InvalidSize, InvalidAlignment
         An argument is not what it should be.
     SystemCallFailed
-        There is not that much address space.
+        There is not that much address space; or, with `populate`, not that much memory.
+    MemoryLockRefused
+        The process may not lock that much, or there is not that much memory.
 
     Examples
     --------
@@ -50,11 +57,15 @@ class AnonymousSpace(_native.Space):
         huge_pages: bool = False,
         alignment: Size = "2MiB",
         permissions: Permissions = Permissions.READ | Permissions.WRITE,
+        populate: bool = False,
+        locked: bool = False,
     ) -> Self:
         size = parse_size(size_bytes)
         if size == 0:
             size = 1  # one page: a space without addresses has no blocks, not even empty ones
-        return super().__new__(cls, min(size, 2**63 - 1), parse_alignment(alignment), huge_pages, permissions)
+        return super().__new__(
+            cls, min(size, 2**63 - 1), parse_alignment(alignment), huge_pages, permissions, populate, locked
+        )
 
     def __repr__(self) -> str:
         size = format_size(self.size_bytes)

@@ -99,7 +99,7 @@ static int ascending(const void *a, const void *b) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 4) return fputs("purge malloc|STRATEGY LIVE CHURN\n", stderr), 2;
+    if (count != 4) arguments = (char *[]){arguments[0], "0", "20000", "50000"}; /* first fit */
     long live = atol(arguments[2]), churn = atol(arguments[3]), stops = 0;
     if (strcmp(arguments[1], "malloc") != 0) {
         strategy = atoi(arguments[1]);
