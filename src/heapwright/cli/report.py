@@ -91,10 +91,13 @@ def _run(outcome: Outcome, ink: _Ink) -> Iterator[str]:
     yield f"{ink.heading('heapwright run')}  {program:{room}}  {end}"
     end_size = _size(outcome.final_resident_bytes) if outcome.final_resident_bytes else "not seen"
     faults = f"{usage.ru_minflt:,} page faults" + (f" + {usage.ru_majflt:,} from disk" if usage.ru_majflt else "")
-    yield (
-        f"  {ending.elapsed_s:.2f} s wall   {usage.ru_utime + usage.ru_stime:.2f} s CPU   {faults}"
-        f"   peak {_size(outcome.peak_resident_bytes)}   end {end_size}"
-    )
+    times = f"  {ending.elapsed_s:.2f} s wall   {usage.ru_utime + usage.ru_stime:.2f} s CPU"
+    sizes = f"peak {_size(outcome.peak_resident_bytes)}   end {end_size}"
+    if len(whole := f"{times}   {faults}   {sizes}") <= WIDTH:
+        yield whole
+    else:  # millions of faults, some of them from disk
+        yield f"{times}   {sizes}"
+        yield f"  {faults}"
 
 
 def _residence(outcome: Outcome, ink: _Ink) -> Iterator[str]:
