@@ -95,6 +95,19 @@ class KeepsTheOldHandleAlive(PlainResource):
         return new
 
 
+class CannotBeNoted(PlainResource):
+    """Hands out blocks that equal each other, and so have no hash."""
+
+    class Block(PlainBlock):
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, PlainBlock) and self.size_bytes == other.size_bytes
+
+    def allocate(self, size_bytes: Size, alignment: Size = 1) -> PlainBlock:
+        block = super().allocate(size_bytes, alignment)
+        block.__class__ = self.Block
+        return block
+
+
 class FreesTwice(PlainResource):
     """Does not mind a handle that is dead."""
 
@@ -215,6 +228,7 @@ RESOURCES = [
     ForgetsTheAlignment,
     FreesBeforeItMoves,
     KeepsTheOldHandleAlive,
+    CannotBeNoted,
     FreesTwice,
     FreesForeign,
     FreesWhatIsExposed,

@@ -27,7 +27,9 @@ def test_a_plain_resource_keeps_each_clause(clause: Clause) -> None:
 
 @pytest.mark.parametrize("clause", CLAUSES, ids=str)
 @pytest.mark.parametrize(
-    "strategy", [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy], ids=lambda kind: kind.__name__
+    "strategy",
+    [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy, hw.Slab],
+    ids=lambda kind: kind.__name__,
 )
 def test_a_heap_keeps_each_clause(strategy: Any, clause: Clause) -> None:
     clause(lambda: hw.Heap[strategy](hw.AnonymousSpace("1MiB")), examples=15)

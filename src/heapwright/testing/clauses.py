@@ -14,7 +14,7 @@ ALIGNMENTS = (None, 1, 8, 64, 1024)
 
 
 def serves_requests(subject: Subject) -> None:
-    """A block has the size and alignment that were asked for, is owned, and overlaps no other."""
+    """A block has the size and alignment that were asked for, is owned, overlaps no other, and has weak references."""
     for alignment in ALIGNMENTS:
         client = Client(subject.factory())
         for size in subject.sizes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -185,6 +186,10 @@ class Client:
 
     def _look_at(self, held: Held) -> None:
         block, size, alignment = held.block, held.size_bytes, held.alignment
+        try:
+            hash(weakref.ref(block))
+        except TypeError as error:
+            raise Nonconformance(f"adaptors cannot keep notes on its blocks: {error}") from error
         require(is_live(block.state), f"a block that was just allocated says that it is {block.state}")
         require(block.size_bytes >= size, f"a request for {format_size(size)} got a block of {block.size_bytes} B")
         require(len(block.view()) >= size, f"a block of {size} B has a view of {len(block.view())} B")

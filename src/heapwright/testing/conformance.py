@@ -22,7 +22,7 @@ class Clause:
     Examples
     --------
     >>> CLAUSES[0].name, CLAUSES[0].statement
-    ('serves_requests', 'A block has the size and alignment that were asked for, is owned, and overlaps no other.')
+    ('serves_requests', 'A block has the size and alignment that were asked for, is owned, overlaps no other, ...')
     >>> CLAUSES[0](PlainResource)
     """
 
