@@ -2,9 +2,9 @@
 
 python examples/frame_pipeline.py [frames]
 
-The camera draws a bright ball that flies across a noisy picture; the tracker, on another thread, finds it by comparing each
-frame with the one before. Frames are records of a TypedPool of eight: whoever is done with one releases it, on whichever
-thread. When the tracker falls behind, the pool is empty, and the camera waits instead of filling the memory.
+The camera draws a bright ball that flies across a noisy picture; the tracker, on another thread, finds it by comparing
+each frame with the one before. Frames are records of a TypedPool of eight: whoever is done with one releases it, on
+whichever thread. When the tracker falls behind, the pool is empty, and the camera waits instead of filling the memory.
 """
 
 import queue
