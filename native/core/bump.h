@@ -139,19 +139,21 @@ HW_FUSED enum hw_strategy_result hw_bump_allocate(hw_bump *bump, uint64_t size_b
     if (alignment == 0 || (alignment & (alignment - 1)) != 0) return HW_STRATEGY_BAD_ARGUMENT;
     if (size_bytes > bump->head.capacity_bytes) return HW_STRATEGY_NO_MEMORY;
     uint32_t size = hw_bump_granules(bump, size_bytes);
-    uint64_t granules = alignment >> bump->head.granule_shift;
-    uint64_t skip = granules > 1 ? (0 - (uint64_t)bump->top) & (granules - 1) : 0; /* < 2^60: no sum carries */
-    if (size + skip > bump->capacity - bump->top) return HW_STRATEGY_NO_MEMORY;
     uint32_t number = bump->count;
+    uint64_t offset = bump->top;
+    if (alignment > HW_STRATEGY_GRANULE_MIN) { /* as often as not a constant, and no more */
+        uint64_t granules = alignment >> bump->head.granule_shift;
+        if (granules > 1) offset = (offset + granules - 1) & ~(granules - 1); /* < 2^61 */
+    }
+    if (offset + size > bump->capacity) return HW_STRATEGY_NO_MEMORY;
     if (number == bump->blocks_capacity) return HW_STRATEGY_CONTROL_FULL;
-    uint32_t offset = bump->top + (uint32_t)skip;
-    if (skip != 0) bump->now.sums.gaps++;
-    hw_bump_blocks(bump)[number] = (hw_bump_block){offset, size, size_bytes << 1 | 1};
+    if (offset != bump->top) bump->now.sums.gaps++;
+    hw_bump_blocks(bump)[number] = (hw_bump_block){(uint32_t)offset, size, size_bytes << 1 | 1};
     bump->count = number + 1;
-    bump->top = offset + size;
+    bump->top = (uint32_t)offset + size;
     bump->now.sums.requested += size_bytes;
     bump->now.sums.allocated += size;
-    *handle = (hw_strategy_handle){(uint64_t)offset << bump->head.granule_shift, number};
+    *handle = (hw_strategy_handle){offset << bump->head.granule_shift, number};
     return HW_STRATEGY_OK;
 }
 

@@ -5,11 +5,18 @@
 
 #include "core/slab_fit_region.h"
 
-enum { SLOT_GRANULE_SHIFT_MAX = 9 }; /* so that the slack of a slot of 64 granules has room in 16 bits */
+enum { SLACK_MAX = UINT8_MAX };
 
 size_t hw_slab_fit_control_bytes(uint32_t blocks, uint32_t slabs) {
     return hw_slab_fit_round(sizeof(hw_slab_fit)) + hw_slab_fit_slabs_bytes(slabs) + hw_slab_fit_map_bytes(blocks) +
            hw_fit_control_bytes(HW_BEST_FIT, UINT32_MAX, blocks);
+}
+
+/* So that the classes lie at most SLACK_MAX + 1 bytes apart: up to 16 granules one, to 32 two, to 64 four. */
+static uint32_t granules_max(uint32_t granule_bytes) {
+    uint32_t most = HW_SLAB_FIT_GRANULES_MAX, apart = most / 16;
+    for (; most >= 16 && apart * granule_bytes > SLACK_MAX + 1; apart /= 2) most /= 2;
+    return most >= 16 ? most : 0;
 }
 
 enum hw_strategy_result hw_slab_fit_init(void *control, uint32_t blocks, uint32_t slabs, uint64_t capacity_bytes,
@@ -25,13 +32,13 @@ enum hw_strategy_result hw_slab_fit_init(void *control, uint32_t blocks, uint32_
         .head = {fit->head.capacity_bytes, fit->head.granule_shift, HW_SLAB, HW_STRATEGY_NONE},
         .granule_mask = granule_bytes - 1,
         .slot_bytes_max = (uint64_t)HW_SLAB_FIT_GRANULES_MAX * granule_bytes,
-        .granules_max = fit->head.granule_shift <= SLOT_GRANULE_SHIFT_MAX ? HW_SLAB_FIT_GRANULES_MAX : 0,
+        .granules_max = granules_max(granule_bytes),
         .slabs_capacity = slabs,
         .blocks_capacity = blocks,
         .retired = HW_STRATEGY_NONE,
     };
     for (uint32_t class = 0; class < HW_SLAB_FIT_CLASSES; class++)
-        self->classes[class] = (hw_slab_fit_class){.partial = HW_STRATEGY_NONE, .spare = HW_STRATEGY_NONE};
+        self->classes[class] = (hw_slab_fit_class){HW_STRATEGY_NONE, HW_STRATEGY_NONE, HW_STRATEGY_NONE, 0};
     memset(hw_slab_fit_map(self), 0xFF, hw_slab_fit_map_bytes(blocks)); /* HW_STRATEGY_NONE */
     return HW_STRATEGY_OK;
 }
@@ -85,21 +92,24 @@ static void take_cursor(hw_slab_fit *slabs, uint32_t lent) {
 void hw_slab_fit_list(hw_slab_fit *slabs, uint32_t number) {
     hw_slab_fit_slab *all = hw_slab_fit_slabs(slabs), *slab = &all[number];
     hw_slab_fit_class *class = &slabs->classes[slab->class];
-    if (class->partial != HW_STRATEGY_NONE && all[class->partial].free == HW_SLAB_FIT_ALL) { /* K3: it is not alone any more */
-        class->spare = class->partial;
-        class->partial = HW_STRATEGY_NONE;
+    if (class->last != HW_STRATEGY_NONE && all[class->last].free == HW_SLAB_FIT_ALL) { /* K3: it is not alone any more */
+        class->spare = class->last;
+        class->partial = class->last = HW_STRATEGY_NONE;
     }
-    slab->next = class->partial;
-    slab->previous = HW_STRATEGY_NONE;
-    if (slab->next != HW_STRATEGY_NONE) all[slab->next].previous = number;
-    class->partial = number;
+    slab->next = HW_STRATEGY_NONE;
+    slab->previous = class->last;
+    if (class->last != HW_STRATEGY_NONE) all[class->last].next = number;
+    else class->partial = number;
+    class->last = number;
 }
 
 void hw_slab_fit_unlist(hw_slab_fit *slabs, uint32_t number) {
     hw_slab_fit_slab *all = hw_slab_fit_slabs(slabs), *slab = &all[number];
+    hw_slab_fit_class *class = &slabs->classes[slab->class];
     if (slab->next != HW_STRATEGY_NONE) all[slab->next].previous = slab->previous;
+    else class->last = slab->previous;
     if (slab->previous != HW_STRATEGY_NONE) all[slab->previous].next = slab->next;
-    else slabs->classes[slab->class].partial = slab->next;
+    else class->partial = slab->next;
 }
 
 /* Puts a slab on the empty list of a class: its spare one, or a new one. */
@@ -202,15 +212,23 @@ static enum hw_strategy_result allocate_block(hw_slab_fit *slabs, uint64_t size_
     return HW_STRATEGY_OK;
 }
 
+static bool has_class(const hw_slab_fit *slabs, uint64_t size_bytes, uint64_t alignment, uint32_t *class) {
+    uint64_t mask = slabs->granule_mask | (alignment - 1), last_byte = size_bytes == 0 ? 0 : size_bytes - 1;
+    uint64_t less_one = (last_byte | mask) >> slabs->head.granule_shift; /* than its granules */
+    if (less_one >= slabs->granules_max) return false;
+    *class = hw_size_class((uint32_t)less_one + 1);
+    uint64_t slot_bytes = (uint64_t)hw_size_class_units(*class) << slabs->head.granule_shift;
+    return slot_bytes - size_bytes <= SLACK_MAX;
+}
+
 enum hw_strategy_result hw_slab_fit_allocate_slowly(hw_slab_fit *slabs, uint64_t size_bytes, uint64_t alignment,
                                                     hw_strategy_handle *handle) {
     if (size_bytes > slabs->head.capacity_bytes) return HW_STRATEGY_NO_MEMORY;
-    uint64_t less_one = hw_slab_fit_granules_less_one(slabs, size_bytes == 0 ? 1 : size_bytes, alignment);
     enum hw_strategy_result result = HW_STRATEGY_NO_MEMORY;
-    if (less_one < slabs->granules_max) {
-        uint32_t number = hw_size_class((uint32_t)less_one + 1);
+    uint32_t number;
+    if (has_class(slabs, size_bytes, alignment, &number)) {
         hw_slab_fit_class *class = &slabs->classes[number];
-        result = class->partial != HW_STRATEGY_NONE ? HW_STRATEGY_OK : add_slab(slabs, number); /* no bytes: there may be one */
+        result = class->partial != HW_STRATEGY_NONE ? HW_STRATEGY_OK : add_slab(slabs, number);
         if (result == HW_STRATEGY_OK) {
             class->allocated++;
             hw_slab_fit_take(slabs, class->partial, size_bytes, handle);
@@ -275,10 +293,10 @@ enum hw_strategy_result hw_slab_fit_resize(hw_slab_fit *slabs, hw_strategy_handl
     if (handle.number & HW_SLAB_FIT_BLOCK) return resize_block(slabs, handle, size_bytes);
     hw_slab_fit_slab *slab = hw_slab_fit_live_slab(slabs, handle);
     if (slab == NULL) return HW_STRATEGY_NOT_LIVE;
-    if (size_bytes > slab->slot_bytes) return HW_STRATEGY_NO_MEMORY;
-    uint16_t *slack = &slab->slack[handle.number & 63];
+    if (size_bytes > slab->slot_bytes || slab->slot_bytes - size_bytes > SLACK_MAX) return HW_STRATEGY_NO_MEMORY;
+    uint8_t *slack = &slab->slack[handle.number & 63];
     book(&slabs->requested, &slabs->total_requested, slab->slot_bytes - *slack, size_bytes);
-    *slack = (uint16_t)(slab->slot_bytes - size_bytes);
+    *slack = (uint8_t)(slab->slot_bytes - size_bytes);
     return HW_STRATEGY_OK;
 }
 

@@ -3,18 +3,20 @@
  *
  * A request of up to 64 granules, rounded up to its alignment, has a size class (core/size_class.h): 32 of them, the
  * granules up to 16, then eight for each doubling. So a slot exceeds its request by less than a granule or an eighth of
- * what was asked for, whichever is more. A slab is aligned to the greatest power of two that divides its class, and so is
- * every slot.
+ * what was asked for, whichever is more; a request that would have more than 255 bytes of its slot left, for its alignment,
+ * has no class. A slab is aligned to the greatest power of two that divides its class, and so is every slot.
  *
  *   allocate   the lowest free slot of the first slab on the list of the class; else of its spare one; else of a new slab, if
  *              the fit has room for one; else a block of its own from the fit; else the same once more, when every empty
  *              slab has been given back
- *   free       a slab that was full goes to the front of the list. One that becomes empty stays there for as long as it is the
- *              only one on the list, else it is the spare; and if the class has a spare already, that is given back
- *   resize     a slot: any size that fits into it, where it is; a block of the fit: as there
+ *   free       a slab that was full goes to the end of the list: by the time that it is the first it has more than one free
+ *              slot, or else nearly every call would list one or unlist one. A slab that becomes empty stays there for as
+ *              long as it is the only one on the list, else it is the spare; if the class has a spare, that is given back
+ *   resize     a slot: any size that fits into it and leaves at most 255 bytes, where it is; a block of the fit: as there
  *
  * So bottom means: no free slot in the class, and no hole in the fit, empty slabs counted as holes. Spaces whose granule is
- * more than 512 bytes (2 TiB and above) have no classes: every request goes to the fit.
+ * more than 64 bytes (256 GiB and above) have fewer classes, so that what is left of a slot fits into 8 bits; those with
+ * more than 256 (1 TiB) have none.
  *
  * Everything is in one control region: this header, the slabs, the slab of each of the fit's blocks, the fit. The free slots
  * of a slab are the bits of a word out of line, with what was asked for beside it; the slots' own bytes are never touched.
@@ -52,12 +54,13 @@ typedef struct {
     uint32_t slot_bytes;
     uint32_t next, previous;           /* of the class's slabs with a free slot; next: also of the retired */
     uint32_t block;                    /* of the fit; HW_STRATEGY_NONE: retired */
-    uint16_t slack[HW_SLAB_FIT_SLOTS]; /* bytes of a live slot that were not asked for */
-    uint32_t class, unused[7];         /* 192 bytes: no two slabs share a line */
+    uint8_t slack[HW_SLAB_FIT_SLOTS];  /* bytes of a live slot that were not asked for */
+    uint32_t class, unused[7];         /* 128 bytes: two lines, which the processor fetches together */
 } hw_slab_fit_slab;
 
 typedef struct {
-    uint32_t partial;   /* the first slab with a free slot */
+    uint32_t partial;   /* the first slab with a free slot, and the last one */
+    uint32_t last;
     uint32_t spare;     /* an empty slab that is not on the list, or HW_STRATEGY_NONE */
     uint64_t allocated; /* slots, since the beginning */
 } hw_slab_fit_class;
@@ -68,7 +71,7 @@ typedef struct { /* a quantity that rises and falls: the most that it ever was, 
 
 typedef struct {
     hw_strategy_head head;
-    uint32_t granules_max;   /* of a request that has a class: HW_SLAB_FIT_GRANULES_MAX, or 0 */
+    uint32_t granules_max;   /* of a request that has a class: HW_SLAB_FIT_GRANULES_MAX, or less where granules are large */
     uint64_t granule_mask;   /* granule - 1 */
     uint64_t slot_bytes_max; /* of the greatest class */
     hw_high_water requested, allocated, blocks; /* live: bytes, bytes, count */
@@ -125,7 +128,7 @@ const char *hw_slab_fit_check(const hw_slab_fit *slabs, uint64_t *where_offset_b
 
 /* ---- the paths that are taken nearly always, to be inlined; what they lack is in slab_fit.c ---- */
 
-/* Where the class has no free slot, or there is no class. */
+/* Every request, and those that the inlined path knows nothing of: aligned ones, of no bytes, with no slab on the list. */
 enum hw_strategy_result hw_slab_fit_allocate_slowly(hw_slab_fit *slabs, uint64_t size_bytes, uint64_t alignment,
                                                     hw_strategy_handle *handle);
 /* A block of the fit. */
@@ -137,14 +140,6 @@ void hw_slab_fit_retire(hw_slab_fit *slabs, uint32_t number);
 
 HW_FUSED hw_slab_fit_slab *hw_slab_fit_slabs(const hw_slab_fit *slabs) {
     return (hw_slab_fit_slab *)((char *)slabs + ((sizeof *slabs + 63) & ~(size_t)63));
-}
-
-/* One less than the granules of a request, rounded up to its alignment. Of no bytes: far too many for a class, so that
- * they go the slow way, and the others need not be looked at twice. */
-HW_FUSED uint64_t hw_slab_fit_granules_less_one(const hw_slab_fit *slabs, uint64_t size_bytes, uint64_t alignment) {
-    uint64_t mask = slabs->granule_mask;
-    if (alignment > HW_STRATEGY_GRANULE_MIN) mask |= alignment - 1; /* as often as not a constant, and no more */
-    return ((size_bytes - 1) | mask) >> slabs->head.granule_shift;
 }
 
 HW_FUSED uint64_t hw_high_water_now(const hw_high_water *water) { return water->peak - water->below; }
@@ -165,7 +160,7 @@ HW_FUSED void hw_slab_fit_take(hw_slab_fit *slabs, uint32_t number, uint64_t siz
     uint64_t free = slab->free;
     uint32_t slot = (uint32_t)__builtin_ctzll(free), slot_bytes = slab->slot_bytes;
     slab->free = free & (free - 1);
-    slab->slack[slot] = (uint16_t)(slot_bytes - size_bytes);
+    slab->slack[slot] = (uint8_t)(slot_bytes - size_bytes);
     *handle = (hw_strategy_handle){slab->offset_bytes + slot * slot_bytes, number << 6 | slot};
     slabs->total_requested += size_bytes;
     hw_high_water_rise(&slabs->requested, size_bytes);
@@ -177,13 +172,16 @@ HW_FUSED void hw_slab_fit_take(hw_slab_fit *slabs, uint32_t number, uint64_t siz
 HW_FUSED enum hw_strategy_result hw_slab_fit_allocate(hw_slab_fit *slabs, uint64_t size_bytes, uint64_t alignment,
                                                       hw_strategy_handle *handle) {
     if (alignment == 0 || (alignment & (alignment - 1)) != 0) return HW_STRATEGY_BAD_ARGUMENT;
-    uint64_t less_one = hw_slab_fit_granules_less_one(slabs, size_bytes, alignment);
-    if (__builtin_expect(less_one < slabs->granules_max, 1)) {
-        hw_slab_fit_class *class = &slabs->classes[hw_size_class((uint32_t)less_one + 1)];
-        if (__builtin_expect(class->partial != HW_STRATEGY_NONE, 1)) {
-            class->allocated++;
-            hw_slab_fit_take(slabs, class->partial, size_bytes, handle);
-            return HW_STRATEGY_OK;
+    if (alignment <= HW_STRATEGY_GRANULE_MIN) { /* as often as not a constant */
+        /* One less than its granules; of no bytes far too many, so that the others need not be looked at twice. */
+        uint64_t less_one = ((size_bytes - 1) | slabs->granule_mask) >> slabs->head.granule_shift;
+        if (__builtin_expect(less_one < slabs->granules_max, 1)) {
+            hw_slab_fit_class *class = &slabs->classes[hw_size_class((uint32_t)less_one + 1)];
+            if (__builtin_expect(class->partial != HW_STRATEGY_NONE, 1)) {
+                class->allocated++;
+                hw_slab_fit_take(slabs, class->partial, size_bytes, handle);
+                return HW_STRATEGY_OK;
+            }
         }
     }
     return hw_slab_fit_allocate_slowly(slabs, size_bytes, alignment, handle);

@@ -22,10 +22,12 @@ static const char *check_lists(const hw_slab_fit *slabs, uint32_t with_free) {
         uint32_t previous = HW_STRATEGY_NONE, number = slabs->classes[class].partial;
         for (; number != HW_STRATEGY_NONE; previous = number, number = all[number].next) {
             if (number >= slabs->slabs_used || all[number].block == HW_STRATEGY_NONE || with_free-- == 0) return "K2";
+            if (all[number].next == HW_STRATEGY_NONE && slabs->classes[class].last != number) return "K2";
             if (all[number].class != class || all[number].free == 0 || all[number].previous != previous) return "K2";
             bool alone = previous == HW_STRATEGY_NONE && all[number].next == HW_STRATEGY_NONE;
             if (all[number].free == HW_SLAB_FIT_ALL && !(alone && slabs->classes[class].spare == HW_STRATEGY_NONE)) return "K3";
         }
+        if ((slabs->classes[class].last == HW_STRATEGY_NONE) != (slabs->classes[class].partial == HW_STRATEGY_NONE)) return "K2";
         uint32_t spare = slabs->classes[class].spare;
         if (spare == HW_STRATEGY_NONE) continue;
         if (spare >= slabs->slabs_used || all[spare].block == HW_STRATEGY_NONE || with_free-- == 0) return "K2";

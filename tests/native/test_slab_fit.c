@@ -150,7 +150,10 @@ static void random_program(uint64_t seed, uint32_t granule, uint32_t steps) {
             uint64_t size = random_below(2 * largest);
             enum hw_strategy_result result;
             while ((result = hw_slab_fit_resize(slabs, block->handle, size)) == HW_STRATEGY_CONTROL_FULL) slabs = relocate(slabs);
-            if (result != HW_STRATEGY_OK) continue;
+            if (result != HW_STRATEGY_OK) {
+                assert(result == HW_STRATEGY_NO_MEMORY);
+                continue;
+            }
             if (size > block->size_bytes) rise(&b, size - block->size_bytes);
             else b.requested -= block->size_bytes - size;
             block->size_bytes = size;
@@ -219,7 +222,7 @@ int main(void) {
     classes();
     planted_faults();
     do {
-        for (int i = 0; i < 12; i++) random_program(seed++, i % 3 ? 16 : 512, 1200);
+        for (int i = 0; i < 15; i++) random_program(seed++, (const uint32_t[]){16, 16, 64, 128, 512}[i % 5], 1200);
     } while (time(NULL) < end);
     printf("slab fit: ok (%llu programs)\n", (unsigned long long)seed - 1);
     return 0;

@@ -12,6 +12,7 @@ from heapwright.model.fits import FitModel, best_fit
 
 SLOTS = 64
 GRANULES_MAX = 64  #: of a request that has a class
+SLACK_MAX = 255  #: bytes of a slot that nobody asked for
 
 
 def size_class(granules: int) -> int:
@@ -67,7 +68,8 @@ class SlabModel:
         """Return the slot size for a request, or None if it has no class."""
         unit = max(alignment, self.granule)
         granules = max(1, -(-requested // unit)) * unit // self.granule
-        return size_class(granules) * self.granule if granules <= GRANULES_MAX else None
+        slot = size_class(granules) * self.granule
+        return slot if granules <= GRANULES_MAX and slot - requested <= SLACK_MAX else None
 
     def allocate(self, requested: int, alignment: int = 1) -> int | None:
         """Return the offset of a slot, or of a block of the fit; None: bottom."""
@@ -89,7 +91,7 @@ class SlabModel:
             self.full.remove(slab)
             if listed and not listed[0].live:
                 self.spares[slab.slot] = listed.pop()
-            listed.insert(0, slab)
+            listed.append(slab)
         del slab.live[(offset - slab.offset) // slab.slot]
         if not slab.live:
             spare = self.spares.pop(slab.slot, None)
@@ -101,11 +103,11 @@ class SlabModel:
         return True
 
     def resize(self, offset: int, requested: int) -> bool:
-        """Give a live slot any size that fits into it, or a block of the fit another size in place."""
+        """Give a live slot any size that nearly fills it, or a block of the fit another size in place."""
         slab = self._slab_with(offset)
         if slab is None:
             return self.fit.resize(offset, requested)
-        if requested > slab.slot:
+        if not 0 <= slab.slot - requested <= SLACK_MAX:
             return False
         slab.live[(offset - slab.offset) // slab.slot] = requested
         return True
