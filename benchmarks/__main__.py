@@ -6,7 +6,7 @@ python -m benchmarks [--rounds 1] [--folder build/bench]
 import argparse
 from pathlib import Path
 
-from benchmarks import adaptors, arena, heap, observe, pools, programs, purge, startup, temporaries
+from benchmarks import adaptors, arena, heap, observe, owners, pools, programs, purge, startup, temporaries
 
 
 def main() -> None:
@@ -27,6 +27,8 @@ def main() -> None:
     purge.main(["--churn", "100000", *kept("purge")])
     print("\n## Arenas\n")
     arena.main(["--rounds", str(options.rounds), *kept("arena")])
+    print("\n## Owners\n")
+    owners.main(["--rounds", rounds, "--nodes", "300000", *kept("owners")])
     print("\n## Pools\n")
     pools.main(kept("pools"))
     print("\n## Start-up\n")

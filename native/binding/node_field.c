@@ -6,7 +6,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *name, *owner, *target; /* target: the class that may be referred to; NULL: not known yet */
     Py_ssize_t index;
-    char kind; /* 'a', 's' or 'w' */
+    char kind; /* 'n'umber, 'a'tom, 's'hared or 'w'eak */
     bool optional;
     PyObject *types; /* of an atom: a tuple of those that are allowed, exactly */
 } FieldObject;
@@ -26,7 +26,7 @@ static PyObject *field_get(FieldObject *self, PyObject *object, PyObject *type) 
         if (c != 0 && hw_node_is_alive((PyObject *)c)) return hw_weak_of_node((PyObject *)c);
         Py_RETURN_NONE;
     }
-    if (c != 0) return hw_cell_object(c);
+    if (c != 0) return self->kind == 'n' ? PyFloat_FromDouble(hw_cell_number(c)) : hw_cell_object(c);
     return PyErr_Format(PyExc_AttributeError, "%U has no value yet", self->name);
 }
 
@@ -61,9 +61,14 @@ static int field_set(FieldObject *self, PyObject *object, PyObject *value) {
     if (!hw_is_node(object)) return PyErr_Format(PyExc_TypeError, "%U is a field of nodes", self->name), -1;
     NodeObject *node = (NodeObject *)object, *target = NULL;
     if (hw_node_require_alive(node) < 0) return -1;
-    if (value == NULL && self->kind == 'a')
+    if (value == NULL && (self->kind == 'a' || self->kind == 'n'))
         return PyErr_Format(PyExc_AttributeError, "%U cannot be deleted: it has a value always", self->name), -1;
     if (self->kind == 'a') return set_atom(self, node, value);
+    if (self->kind == 'n') {
+        if (!PyFloat_CheckExact(value)) return wrong_type(self, value, "a float, exactly");
+        node->cells[self->index] = hw_cell_from_number(PyFloat_AS_DOUBLE(value));
+        return 0;
+    }
     if (value != NULL && value != Py_None) {
         PyObject *about = hw_node_of_shared(value);
         if (about == NULL && self->kind == 'w') about = hw_node_of_weak(value);

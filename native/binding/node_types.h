@@ -4,17 +4,21 @@
 #define HW_BINDING_NODE_TYPES_H
 
 #include "binding/owners.h"
+
+#include <string.h>
+
 #include "heap/shared_nodes.h"
 
 typedef struct {
     PyObject_HEAD
-    Py_ssize_t atoms, shared, weak; /* how many fields of each kind */
+    Py_ssize_t numbers, atoms, shared, weak; /* how many fields of each kind */
     PyObject *defaults;             /* tuple: of each atom; Ellipsis: there is none */
     int acyclic;                    /* -1: not known before the classes that it names are there */
 } KindObject;
 
-/* An object; or, odd and so never an address, an int that was made small: most are, and have then no end to be seen to.
- * 0: no value yet. */
+/* A field's place in an instance; 0: no value yet. A number's is a double, less a pattern that no computation yields.
+ * Any other's is an object, or, odd and so never an address, an int that was made small. Neither a number nor most ints
+ * have an end to be seen to, which is most of the work of ending a node. */
 typedef uintptr_t hw_cell;
 
 typedef struct {
@@ -23,7 +27,8 @@ typedef struct {
     _Atomic Py_ssize_t weak_handles;
     uint32_t number; /* HW_SHARED_NONE: dead */
     bool free_standing;
-    hw_cell cells[1]; /* atoms, then weak fields: the instance of the node, which says itself whether it is alive */
+    uint16_t numbers; /* of the cells, the first */
+    hw_cell cells[1]; /* numbers, atoms, then weak fields: the instance of the node, which says itself whether it is alive */
 } NodeObject;
 
 extern PyTypeObject HwNode_Type, HwNodeKind_Type;
@@ -49,6 +54,22 @@ int hw_node_require_alive(const NodeObject *node);
 int hw_node_settle(PyObject *class);
 
 /* ---- cells ---- */
+
+#define HW_CELL_NUMBER_UNSET UINT64_C(0x7FF4DEAD10CC0001) /* a signalling NaN */
+
+static inline hw_cell hw_cell_from_number(double number) {
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    if (bits == HW_CELL_NUMBER_UNSET) bits |= UINT64_C(1) << 51; /* the quiet NaN next to it */
+    return bits ^ HW_CELL_NUMBER_UNSET;
+}
+
+static inline double hw_cell_number(hw_cell c) {
+    uint64_t bits = c ^ HW_CELL_NUMBER_UNSET;
+    double number;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
 
 static inline PyObject *hw_cell_object_in(hw_cell c) { return c & 1 ? NULL : (PyObject *)c; }
 

@@ -5,8 +5,8 @@
 #define NONE UINT32_MAX
 
 uint32_t hw_components(const hw_digraph *graph, uint32_t *component, uint32_t *scratch) {
-    /* Pearce: rindex is 0 before a visit; while a node's component is open, the least index it is known to reach; and
-     * then the component's number, counted down from NONE - 1 so that it is above every index. `component` holds it. */
+    /* `own` is the order of visits. rindex is 0 before a visit; while a node's component is open, the least index it is
+     * known to reach; and then the component's number, counted down from NONE - 1 so that it is above every index. */
     uint32_t n = graph->nodes, *rindex = component, *path = scratch, *position = scratch + n, *open = scratch + 2 * (size_t)n;
     uint32_t *own = scratch + 3 * (size_t)n, index = 1, closed = NONE - 1, open_count = 0, path_count;
     memset(rindex, 0, n * sizeof *rindex);

@@ -5,11 +5,11 @@
  * Nothing recurses: a component of ten million nodes in one ring is found on any stack. Nothing is allocated: the
  * caller gives scratch memory, in all 24 bytes a node.
  *
- * Sources: Pearce, A Space-Efficient Algorithm for Finding Strongly Connected Components, Information Processing
- * Letters 116, 2016 (PEA_FIND_SCC2: one number a node). The shortest cycle by breadth-first search from each node, as
- * deep as the best so far; a node that was searched from is taken out, and with it all that loses its last predecessor
- * (Itai and Rodeh, Finding a Minimum Circuit in a Graph, SIAM J. Computing 7, 1978, is the search; the pruning is for
- * graphs like a single ring). */
+ * Sources: Tarjan, Depth-First Search and Linear Graph Algorithms, SIAM J. Computing 1, 1972, with the mark for closed
+ * components of Pearce, Information Processing Letters 116, 2016. The shortest cycle by breadth-first search from each
+ * node, as deep as the best so far; a node that was searched from is taken out, and with it all that loses its last
+ * predecessor (Itai and Rodeh, Finding a Minimum Circuit in a Graph, SIAM J. Computing 7, 1978, is the search; the
+ * pruning is for graphs like a single ring). */
 #ifndef HW_CORE_CYCLES_H
 #define HW_CORE_CYCLES_H
 

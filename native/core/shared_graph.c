@@ -197,10 +197,10 @@ static void restore(hw_shared_graph *graph, uint32_t number) {
 }
 
 /* Garbage is cut apart before any of it is buried: a number that is free again must not be found in an old reference. */
-static void cut(hw_shared_graph *graph, hw_shared_node *garbage) {
+static void cut(hw_shared_graph *graph, hw_shared_node *garbage, bool others_live) {
     for (uint32_t i = 0; i < garbage->references; i++) {
         uint32_t *slot = &graph->slots[garbage->first + i];
-        if (*slot != NONE && graph->nodes[*slot].colour == GREY) *slot = NONE;
+        if (!others_live || (*slot != NONE && graph->nodes[*slot].colour == GREY)) *slot = NONE;
     }
     /* release: pairs with the acquire of an upgrade, which finds 0. Nobody counts here any more: there is no handle */
     atomic_store_explicit(&garbage->strong, 0, memory_order_release);
@@ -215,9 +215,20 @@ static void empty_candidates(hw_shared_graph *graph) {
     graph->candidates_count = 0;
 }
 
+/* Slots lie roughly in the order of their nodes, so what is referred to from a few nodes further on can be asked for
+ * now: the sweep below is one random access a reference, and waits for hardly any of them. */
+static inline void ask_for_targets_after(const hw_shared_graph *graph, const hw_shared_node *node) {
+    enum { AHEAD = 24 };
+    uint32_t slot = node->first + AHEAD;
+    if (slot + 1 >= graph->slots_used) return;
+    for (uint32_t i = 0; i < 2; i++)
+        if (graph->slots[slot + i] < graph->nodes_used) __builtin_prefetch(&graph->nodes[graph->slots[slot + i]], 1);
+}
+
 hw_shared_collection hw_shared_trace(hw_shared_graph *graph) {
     hw_shared_collection result = {.traced = true};
     uint32_t used = graph->nodes_used;
+    bool any_owned = false;
     for (uint32_t number = 0; number < used; number++) {
         hw_shared_node *node = &graph->nodes[number];
         node->trial = strong_of(node);
@@ -227,15 +238,19 @@ hw_shared_collection hw_shared_trace(hw_shared_graph *graph) {
     for (uint32_t number = 0; number < used; number++) {
         hw_shared_node *node = &graph->nodes[number];
         if (node->colour != GREY) continue;
+        ask_for_targets_after(graph, node);
         for (uint32_t i = 0; i < node->references; i++) {
             uint32_t target = graph->slots[node->first + i];
             if (target != NONE) graph->nodes[target].trial--;
         }
     }
     for (uint32_t number = 0; number < used; number++)
-        if (graph->nodes[number].colour == GREY && graph->nodes[number].trial != 0) restore(graph, number);
+        if (graph->nodes[number].colour == GREY && graph->nodes[number].trial != 0) {
+            any_owned = true;
+            restore(graph, number);
+        }
     for (uint32_t number = 0; number < used; number++)
-        if (graph->nodes[number].colour == GREY) cut(graph, &graph->nodes[number]);
+        if (graph->nodes[number].colour == GREY) cut(graph, &graph->nodes[number], any_owned);
     empty_candidates(graph);
     for (uint32_t number = 0; number < used; number++) {
         hw_shared_node *node = &graph->nodes[number];
@@ -253,6 +268,7 @@ hw_shared_collection hw_shared_collect(hw_shared_graph *graph, uint64_t budget) 
     hw_shared_collection result = {0};
     visit seen = {NONE, NONE, 0};
     uint32_t share = graph->live / HW_SHARED_TRACE_SHARE;
+    if (graph->candidates_count > share && budget >= graph->slots_used) return hw_shared_trace(graph);
     for (uint32_t i = 0; i < graph->candidates_count; i++) {
         hw_shared_node *node = &graph->nodes[graph->candidates[i]];
         if (strong_of(node) != 0 && node->colour == WHITE) look_at(graph, &seen, graph->candidates[i]);
@@ -279,7 +295,7 @@ hw_shared_collection hw_shared_collect(hw_shared_graph *graph, uint64_t budget) 
     for (uint32_t number = seen.first; number != NONE; number = graph->nodes[number].link)
         if (graph->nodes[number].colour == GREY && graph->nodes[number].trial != 0) restore(graph, number);
     for (uint32_t number = seen.first; number != NONE; number = graph->nodes[number].link)
-        if (graph->nodes[number].colour == GREY) cut(graph, &graph->nodes[number]);
+        if (graph->nodes[number].colour == GREY) cut(graph, &graph->nodes[number], true);
     empty_candidates(graph);
     for (uint32_t number = seen.first, next; number != NONE; number = next) {
         next = graph->nodes[number].link; /* burying threads the node into another list */

@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import random
+import struct
 import subprocess
 import sys
 
@@ -54,6 +55,26 @@ def test_fields_are_given_by_name_and_have_their_defaults():
     assert (value.left, value.parent) == (None, None)
     value.note, value.weight = "n", 2.0
     assert (value.note, value.weight) == ("n", 2.0)
+
+
+def test_values_come_back_as_they_went_in():
+    @hw.node
+    class Values:
+        real: float
+        whole: int
+        either: int | float | None
+        raw: bytes = b""
+        other: float = -0.0
+
+    nan = struct.unpack("d", struct.pack("Q", 0x7FF4DEAD10CC0001))[0]  # the pattern that stands for "none yet"
+    for real in (0.0, -0.0, 1e308, float("inf"), 5e-324, nan, float("nan")):
+        value = Values(real=real, whole=0, either=real)
+        assert repr((value.real, value.either, value.other)) == repr((real, real, -0.0))
+    for whole in (0, 1, -1, 2**62 - 1, 2**62, -(2**62), -(2**62) - 1, 2**63, 10**30):
+        value = Values(real=0.5, whole=whole, either=whole)
+        assert (value.whole, value.either) == (whole, whole)
+    with pytest.raises(TypeError, match="float"):
+        Values(real=1, whole=1)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +133,8 @@ def test_node_classes_stand_alone():
         type("Mine", (Tree,), {})
     with pytest.raises(TypeError, match="base classes"):
         hw.node(type("Mine", (dict,), {}))
+    with pytest.raises(TypeError, match="__del__"):
+        hw.node(type("Mine", (), {"__del__": print}))
 
 
 def test_methods_and_class_attributes_stay():

@@ -57,7 +57,7 @@ class Field:
     """A field as its annotation declares it."""
 
     name: str
-    kind: str  #: "a"tom, "s"hared or "w"eak
+    kind: str  #: "n"umber (a float, and nothing else), other "a"tom, "s"hared or "w"eak
     optional: bool
     types: tuple[type, ...]  #: of an atom, those that it may have, exactly
     target: type | str | None  #: of a reference, the class that it may refer to, or its name
@@ -95,21 +95,24 @@ def node(cls: type[C]) -> type[C]:
     """
     if cls.__bases__ != (object,):
         raise TypeError(f"{cls.__name__} has base classes, and a node class cannot: give it all of its fields itself")
+    if "__del__" in vars(cls):
+        raise TypeError(f"{cls.__name__} has __del__, and a node class cannot: nodes end many at a time, in any order")
     fields = list(_declared(cls, sys._getframe(1)))
-    count = {kind: sum(field.kind == kind for field in fields) for kind in "asw"}
-    place = {"a": 0, "s": 0, "w": count["a"]}  # weak references lie in the instance, behind the atoms
+    count = {kind: sum(field.kind == kind for field in fields) for kind in "nasw"}
+    place = {"n": 0, "a": count["n"], "w": count["n"] + count["a"], "s": 0}  # the last are in the graph
     body: dict[str, Any] = {name: value for name, value in vars(cls).items() if name not in {"__dict__", "__weakref__"}}
     for field in fields:
         body[field.name] = _native.NodeField(field.name, field.kind, place[field.kind], field.optional, field.types)
         place[field.kind] += 1
-    defaults = tuple(field.default for field in fields if field.kind == "a")
+    defaults = tuple(field.default for kind in "na" for field in fields if field.kind == kind)
     body |= {
         "__slots__": (),
-        "__node_kind__": _native.NodeKind(count["a"], count["s"], count["w"], defaults),
+        "__node_kind__": _native.NodeKind(count["n"], count["a"], count["s"], count["w"], defaults),
         "__node_fields__": tuple(fields),
         "__init_subclass__": classmethod(_refuse_subclass),
     }
     made: Any = type(cls.__name__, (_native.Node,), body)
+    _native.node_seal(made)
     _classes[_where(made, made.__name__)] = made
     return typing.cast("type[C]", made)
 
@@ -184,9 +187,10 @@ def _field(owner: str, name: str, annotation: Any, default: Any) -> Field:
         allowed = (*choices, type(None)) if optional else choices
         if default is not ... and type(default) not in allowed:
             raise InvalidField(owner, name, f"its default {default!r} is not of a type that it is annotated with")
-        return Field(name, "a", optional, allowed, None, None if optional and default is ... else default)
-    kind = _REFERENCES.get(typing.get_origin(choices[0])) if len(choices) == 1 else None
-    if kind is None:
+        kind = "n" if allowed == (float,) else "a"
+        return Field(name, kind, optional, allowed, None, None if optional and default is ... else default)
+    reference = _REFERENCES.get(typing.get_origin(choices[0])) if len(choices) == 1 else None
+    if reference is None:
         raise InvalidField(owner, name, f"{annotation!r} is none of these")
     if default is not ... and default is not None:
         raise InvalidField(owner, name, "a reference has no default but None")
@@ -195,4 +199,4 @@ def _field(owner: str, name: str, annotation: Any, default: Any) -> Field:
         target = target.__forward_arg__
     if not isinstance(target, str | type):
         raise InvalidField(owner, name, f"{target!r} is not a class")
-    return Field(name, kind, optional, (), target, None)
+    return Field(name, reference, optional, (), target, None)
