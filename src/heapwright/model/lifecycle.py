@@ -29,6 +29,8 @@ class State(Enum):
     FREED = "freed"  #: the handle is dead; the range is free or somebody else's
     CORRUPTED = "corrupted"  #: a check found it damaged
 
+    __hash__ = object.__hash__  # members are single objects; Enum's own hash runs Python, at every look into a table
+
 
 class Event(Enum):
     """What happens to a block."""
@@ -48,6 +50,8 @@ class Event(Enum):
     RESTORE = "restore"
     MOVE = "move"
     CORRUPT = "corrupt"
+
+    __hash__ = object.__hash__
 
 
 _STEPS = """
@@ -103,9 +107,10 @@ def after(state: State, event: Event) -> State:
     Traceback (most recent call last):
     heapwright.model.errors.InvalidTransition: a block that is freed cannot deallocate. ...
     """
-    if (state, event) not in TRANSITIONS:
+    now = TRANSITIONS.get((state, event))
+    if now is None:
         raise InvalidTransition(state=state.value, event=event.value, allowed=allowed(state))
-    return TRANSITIONS[state, event]
+    return now
 
 
 def allowed(state: State) -> str:

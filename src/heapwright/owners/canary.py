@@ -47,7 +47,7 @@ def canary(address: int, size_bytes: int) -> bytes:
     """
     first = address - address % _WORD_BYTES
     count = -(-(address + size_bytes - first) // _WORD_BYTES)
-    words = struct.pack(f"<{count}Q", *(_SECRET ^ (first + i * _WORD_BYTES) for i in range(count)))
+    words = struct.pack(f"<{count}Q", *[_SECRET ^ (first + i * _WORD_BYTES) for i in range(count)])
     return words[address - first : address - first + size_bytes].translate(_WITHOUT_ZERO)
 
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 from heapwright.model.block import AccessibleBlock
 from heapwright.model.errors import OutOfBounds, PermissionDenied
+from heapwright.model.lifecycle import State
 from heapwright.model.protocols import Resource
 from heapwright.model.space import Permissions
 from heapwright.owners.canary import canary, secret_key
@@ -95,6 +97,12 @@ class GuardedBlock:
     def address(self) -> int:
         """Of the first byte of the memory."""
         return self.block.address + self._front_bytes
+
+    @property
+    def exports(self) -> int:
+        """Views that are out."""
+        exports: int | None = getattr(self.block, "exports", None)  # all of ours have it, and it is cheap
+        return int(self.block.state is State.EXPOSED) if exports is None else exports
 
     def read(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Return a copy of these bytes of the memory."""
@@ -177,5 +185,6 @@ class GuardedBlock:
             return hashlib.blake2b(bytes_now, digest_size=_DIGEST_BYTES, key=secret_key()).digest()
 
 
+@lru_cache(maxsize=256)  # to make one takes 20 microseconds, and ctypes keeps it only while it is in use
 def _byte_array_type(size_bytes: int) -> Any:
     return ctypes.c_ubyte * size_bytes

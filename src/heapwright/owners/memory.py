@@ -128,7 +128,7 @@ class Memory(Generic[S_co]):
     def state(self) -> State:
         """Where in the life cycle the memory is; for a handle that was moved from, where it went."""
         held = self._held
-        if self._state is State.ALLOCATED and held is not None and held.block.state is State.EXPOSED:
+        if self._state is State.ALLOCATED and held is not None and held.exports:
             return State.EXPOSED
         return self._state
 
@@ -311,12 +311,8 @@ class Memory(Generic[S_co]):
             self._refuse(event.value)
         state, held = self.state, self._held
         if state is State.EXPOSED and held is not None and event is not Event.EXPOSE:
-            block: Any = held.block
             raise ViewExported(
-                address=held.address,
-                size_bytes=held.size_bytes,
-                exports=getattr(block, "exports", 1),
-                what=f"{method} the memory",
+                address=held.address, size_bytes=held.size_bytes, exports=held.exports, what=f"{method} the memory"
             )
         after(state, event)
         if method in CHANGING and state not in WRITABLE:
