@@ -10,7 +10,7 @@ from heapwright import _native
 from heapwright.model.fits import FitModel, best_fit, worst_fit
 from heapwright.prove import Undecided, faults, lockstep, programs, shipped
 
-FAULTS = [*faults.FITS, *faults.TLSF, *faults.BUDDY, *faults.BUMP, *faults.RELOCATION]
+FAULTS = [*faults.FITS, *faults.TLSF, *faults.BUDDY, *faults.BUMP, *faults.SLAB, *faults.RELOCATION]
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 

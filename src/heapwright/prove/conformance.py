@@ -6,7 +6,7 @@ The mutants are `faults`, each compiled into a private build of the core.
 from __future__ import annotations
 
 from heapwright.prove import lockstep, programs
-from heapwright.prove.faults import BUDDY, BUMP, FITS, RELOCATION, TLSF, Fault
+from heapwright.prove.faults import BUDDY, BUMP, FITS, RELOCATION, SLAB, TLSF, Fault
 from heapwright.prove.shipped import library
 from heapwright.prove.theorem import Check, Counterexample, Finding, Grade, Held, Scope, Subject, Theorem
 
@@ -71,7 +71,7 @@ def _moved(size: int, mutant: str | None) -> Finding:
 
 
 _EXACT = ("first-fit", "best-fit", "worst-fit", "next-fit")
-_ALL = (*_EXACT, "tlsf", "buddy", "bump")
+_ALL = (*_EXACT, "tlsf", "buddy", "bump", "slab")
 
 
 def _same(
@@ -97,7 +97,8 @@ THEOREMS = (
     _same("fits", "First, best, worst and next fit", _EXACT, FITS, 16_000, 5_200_000),
     _same("tlsf", "TLSF", ("tlsf",), TLSF, 4_000, 1_600_000),
     _same("buddy", "Buddies", ("buddy",), BUDDY, 4_000, 1_600_000),
-    _same("bump", "Bump", ("bump",), BUMP, 4_000, 1_600_000),
+    _same("bump", "Bump", ("bump",), BUMP, 4_000, 1_200_000),
+    _same("slab", "Slabs", ("slab",), SLAB, 4_000, 400_000),
     Theorem(
         name="programs-all",
         subject=Subject.BRIDGE,
@@ -123,8 +124,8 @@ THEOREMS = (
         formula="native(move(c), op) = native(c, op)",
         scope=Scope(
             "{n} random operations over all strategies, the region moved after each, the old one overwritten",
-            7_000,
-            700_000,
+            8_000,
+            800_000,
         ),
         mutants=tuple(fault.mutant for fault in RELOCATION),
         check=_moved,

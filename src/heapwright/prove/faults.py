@@ -193,6 +193,34 @@ BUMP = (
     ),
 )
 
+SLAB = (
+    Fault(
+        "empty-slabs-kept",
+        "bottom is said before empty slabs have been given back",
+        "slab",
+        _in("slab_fit.c", "if (empty == HW_STRATEGY_NONE) continue;", "continue;"),
+    ),
+    Fault(
+        "slabs-unaligned",
+        "a slab begins anywhere, and so do its slots",
+        "slab",
+        _in("slab_fit.c", "alignment = (uint64_t)(slot & -slot) << shift;", "alignment = (uint64_t)1 << shift;"),
+    ),
+    Fault(
+        "slot-lost",
+        "a slab of which a slot is freed stays off the list of those that have one",
+        "slab",
+        _in("slab_fit.h", "if (__builtin_expect(was_free == 0, 0)) hw_slab_fit_list", "if (0) hw_slab_fit_list"),
+    ),
+    Fault(
+        "freed-stays-live",
+        "a freed slot can be freed again",
+        "slab",
+        _in("slab_fit.h", "    slab->free = now_free;\n", ""),
+        "B4",
+    ),
+)
+
 #: The control region remembers an address, or is not copied whole when it grows.
 RELOCATION = (
     Fault(

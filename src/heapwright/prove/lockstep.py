@@ -23,12 +23,13 @@ from typing import Any, Protocol, TypeVar
 from heapwright import _native
 from heapwright.model.bump import BumpModel
 from heapwright.model.definitions import DEFINITIONS
+from heapwright.model.slab import SlabModel
 from heapwright.prove.core import Core, Handle
 from heapwright.prove.theorem import Undecided
 
 STEPS_PER_PROGRAM = 400  #: enough to fill the space, few enough to visit many
 TIMEOUT_S = 300
-STRATEGY_TYPES = ("FirstFit", "BestFit", "WorstFit", "NextFit", "TLSF", "Buddy", "Bump")
+STRATEGY_TYPES = ("FirstFit", "BestFit", "WorstFit", "NextFit", "TLSF", "Buddy", "Bump", "Slab")
 ALIGNMENTS = (1, 1, 1, 16, 32, 64, 256, 1024)
 
 H = TypeVar("H")
@@ -58,13 +59,14 @@ class Real(Protocol[H]):
 
 def definition(strategy: str, capacity_bytes: int) -> Any:
     """Return the mathematical object of that name."""
-    return BumpModel(capacity_bytes) if strategy == "bump" else DEFINITIONS[strategy](capacity_bytes)
+    other = {"bump": BumpModel, "slab": SlabModel}
+    return other[strategy](capacity_bytes) if strategy in other else DEFINITIONS[strategy](capacity_bytes)
 
 
 def differs(real: Real[Any], model: Any, draw: random.Random, steps: int, look_every: int = 8) -> str | None:
     """Run one random program; return None, or how the two differ."""
     live: list[tuple[Any, int, int]] = []  # handle, offset, alignment
-    largest = draw.choice((24, 100, 400))
+    largest = draw.choice((12, 24, 100, 400))
     said: list[str] = []
     for step in range(steps):
         act = draw.random()
@@ -122,14 +124,22 @@ def _look(seen: dict[str, Any], model: Any) -> str | None:
         return f"invariant broken: {seen['broken']}"
     if seen["picture"] != model.draw():
         return f"the model has {model.draw()}, the code {seen['picture']}"
-    blocks = [b for b in model.blocks if b.live] if isinstance(model, BumpModel) else list(model.live.values())
+    blocks = _live(model)
     sums = {
-        "requested": sum(block.requested for block in blocks),
-        "allocated": sum(block.size for block in blocks),
+        "requested": sum(requested for requested, _ in blocks),
+        "allocated": sum(size for _, size in blocks),
         "blocks": len(blocks),
     }
     counted = {name: seen[name] for name in sums}
     return None if counted == sums else f"counted {counted}, live are {sums}"
+
+
+def _live(model: Any) -> list[tuple[int, int]]:
+    """Return requested and taken bytes of each live block of a definition."""
+    if isinstance(model, SlabModel):
+        return [(requested, size) for _, size, requested, live in model.walk() if live]
+    blocks = [block for block in model.blocks if block.live] if isinstance(model, BumpModel) else model.live.values()
+    return [(block.requested, block.size) for block in blocks]
 
 
 def _tell(said: list[str], wrong: str) -> str:
@@ -242,11 +252,11 @@ class OfCore:
 
 
 def _programs(strategy: str, seed: int, steps: int) -> Iterator[tuple[random.Random, int, int]]:
-    """Yield the generator, the capacity and the length of each program."""
-    draw = random.Random(f"{strategy} {seed}")
+    """Yield the generator, the capacity and the length of each program; slabs, with 64 slots to fill, take longer ones."""
+    draw, times = random.Random(f"{strategy} {seed}"), 4 if strategy == "slab" else 1
     while steps > 0:
-        yield draw, 16 * draw.randrange(4, 256), min(steps, STEPS_PER_PROGRAM)
-        steps -= STEPS_PER_PROGRAM
+        yield draw, 16 * times * draw.randrange(4, 256), min(steps, times * STEPS_PER_PROGRAM)
+        steps -= times * STEPS_PER_PROGRAM
 
 
 def core_differs(library: str, strategy: str, seed: int, steps: int) -> str | None:
@@ -267,7 +277,7 @@ def heap_differs(strategy: str, seed: int, steps: int) -> str | None:
     types = (getattr(heapwright, name) for name in STRATEGY_TYPES)
     chosen: Any = next(type_ for type_ in types if type_.name == strategy)
     for draw, _, length in _programs(strategy, seed, steps):
-        space = heapwright.AnonymousSpace(4096)
+        space = heapwright.AnonymousSpace(32768 if strategy == "slab" else 4096)
         heap = heapwright.Heap[chosen](space) if draw.random() < 0.5 else heapwright.Heap(space, strategy=chosen())
         wrong = differs(OfHeap(heap), definition(strategy, space.size_bytes), draw, length)
         if wrong is not None:

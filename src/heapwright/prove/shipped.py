@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,9 +19,6 @@ from typing import NamedTuple
 from heapwright.prove.theorem import ToolMissing, Undecided
 
 HARNESS = Path(__file__).parent / "harness"
-
-#: What a build of the strategies needs, below native/.
-_PARTS = ("core/bump.c", "core/fit.c", "core/ordered.c", "core/segregated.c", "core/strategies.c")
 
 #: Undefined behaviour, and overruns of arrays inside structures, end the program: see `tool-ubsan`.
 SANITIZE = ("-fsanitize=undefined", "-fno-sanitize-recover=all")
@@ -94,6 +92,18 @@ def compiler() -> str:
     return found
 
 
+def _closure(folder: Path, start: str) -> list[Path]:
+    """Return a source file and those of all the headers that it leads to."""
+    seen, todo = {start}, [start]
+    while todo:
+        text = folder.joinpath(todo.pop()).read_text(encoding="utf-8")
+        for header in re.findall(r'^#include "(core/\w+)\.h"', text, re.MULTILINE):
+            found = {f"{header}.h", *(f"core/{path.name}" for path in folder.glob(f"{header}*.c"))} - seen
+            todo += found
+            seen |= found
+    return [folder / file for file in sorted(seen) if file.endswith(".c")]
+
+
 @cache
 def library(patches: tuple[Patch, ...] = ()) -> Path:
     """Return a shared library of the strategies with the patches in it, or, without any, under UBSan; built once.
@@ -105,7 +115,7 @@ def library(patches: tuple[Patch, ...] = ()) -> Path:
     """
     folder = sources(patches)
     target = Path(_workshop().name, f"{folder.name}.so")
-    files = [HARNESS / "lockstep.c", *(folder / part for part in _PARTS)]
+    files = [HARNESS / "lockstep.c", *_closure(folder, "core/strategies.c")]
     options = ["-std=c11", "-g0", "-w", "-fPIC", "-shared", "-DNDEBUG", f"-I{folder}"]
     options += ["-O0"] if patches else ["-O1", *SANITIZE]  # a mutant is built to be refuted at once, not to run long
     command = [compiler(), *options, *map(str, files), "-o", str(target)]
