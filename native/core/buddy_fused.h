@@ -42,7 +42,7 @@ HW_FUSED enum hw_strategy_result hw_buddy_take(hw_fit *fit, uint32_t size, uint6
     if (least > fit->capacity) return HW_STRATEGY_NO_MEMORY;
     uint32_t class = hw_segregated_from(&fit->index.lists, (uint32_t)__builtin_ctzll(least));
     if (class == HW_STRATEGY_NONE) return HW_STRATEGY_NO_MEMORY;
-    uint32_t number = hw_fit_heads(fit)[class];
+    uint32_t number = hw_segregated_newest(&fit->index.lists, hw_fit_links(fit), class);
     uint32_t halvings = hw_buddy_halvings(hw_fit_blocks(fit)[number].size, (uint32_t)power);
     if (hw_fit_spare_blocks(fit) < halvings) return HW_STRATEGY_CONTROL_FULL;
     hw_fit_index_erase(fit, HW_BUDDY, number, hw_fit_extent_of(fit, number));

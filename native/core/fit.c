@@ -9,16 +9,22 @@ static enum hw_strategy strategy_of(const hw_fit *fit) { return (enum hw_strateg
 
 static size_t round_up_64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
+static size_t head_bytes(void) { return round_up_64(sizeof(hw_fit)); }
+static size_t blocks_bytes(uint32_t blocks) { return round_up_64(blocks * sizeof(hw_fit_block)); }
+
 /* Of the index, for so many blocks. Between two holes is a live block, so at most every second block is a hole. */
 static size_t index_bytes(enum hw_strategy strategy, uint32_t capacity, uint32_t blocks) {
     if (!hw_fit_by_class(strategy)) return (size_t)HW_ORDERED_NODES(blocks / 2 + 1) * sizeof(hw_ordered_node);
-    uint32_t rows = hw_segregated_rows(hw_fit_classes(strategy, capacity));
-    return rows * HW_SEGREGATED_ROW * sizeof(uint32_t) + blocks * sizeof(hw_segregated_link);
+    return (hw_segregated_heads(hw_fit_classes(strategy, capacity)) + (size_t)blocks) * sizeof(hw_segregated_link);
 }
 
 size_t hw_fit_control_bytes(enum hw_strategy strategy, uint32_t capacity, uint32_t blocks) {
-    return round_up_64(sizeof(hw_fit)) + round_up_64(blocks * sizeof(hw_fit_block)) +
-           round_up_64(index_bytes(strategy, capacity, blocks));
+    return head_bytes() + blocks_bytes(blocks) + round_up_64(index_bytes(strategy, capacity, blocks));
+}
+
+static void lay_out(hw_fit *fit, uint32_t blocks) {
+    fit->blocks_capacity = blocks;
+    fit->index_bytes_before = head_bytes() + blocks_bytes(blocks);
 }
 
 /* The next hole at the end of the list. */
@@ -43,12 +49,12 @@ enum hw_strategy_result hw_fit_init(void *control, uint32_t blocks, enum hw_stra
         .head = {capacity * granule_bytes, (uint32_t)__builtin_ctz(granule_bytes), strategy, HW_STRATEGY_NONE},
         .capacity = (uint32_t)capacity,
         .first = HW_STRATEGY_NONE,
-        .blocks_capacity = blocks,
         .retired = HW_STRATEGY_NONE,
         .totals = {.free = capacity * granule_bytes},
     };
+    lay_out(fit, blocks);
     if (hw_fit_by_class(strategy))
-        hw_segregated_init(&fit->index.lists, hw_fit_heads(fit), hw_fit_classes(strategy, fit->capacity));
+        hw_segregated_init(&fit->index.lists, hw_fit_links(fit), hw_fit_classes(strategy, fit->capacity));
     else
         hw_ordered_init(&fit->index.ordered, hw_fit_nodes(fit), HW_ORDERED_NODES(blocks / 2 + 1));
     if (strategy != HW_BUDDY) {
@@ -65,7 +71,7 @@ hw_fit *hw_fit_grow(const hw_fit *fit, void *larger, uint32_t blocks) {
     assert(blocks >= fit->blocks_capacity && blocks <= UINT32_MAX / 2);
     hw_fit *grown = larger;
     *grown = *fit;
-    grown->blocks_capacity = blocks;
+    lay_out(grown, blocks);
     memcpy(hw_fit_blocks(grown), hw_fit_blocks(fit), fit->blocks_used * sizeof(hw_fit_block));
     if (hw_fit_by_class(strategy_of(fit))) {
         memcpy(hw_fit_index(grown), hw_fit_index(fit), index_bytes(strategy_of(fit), fit->capacity, fit->blocks_used));
@@ -111,7 +117,7 @@ static enum hw_strategy_result shrink(hw_fit *fit, uint32_t number, uint32_t by)
         fit->totals.holes++;
     }
     block->size -= by;
-    hw_fit_settle_rover(fit, start, start + blocks[hole].size);
+    hw_fit_settle_rover(fit, strategy_of(fit), start, start + blocks[hole].size);
     return HW_STRATEGY_OK;
 }
 
@@ -164,8 +170,9 @@ static uint32_t largest_by_class(const hw_fit *fit) {
     if (lists->nonempty_rows == 0) return 0;
     uint32_t row = 31 - (uint32_t)__builtin_clz(lists->nonempty_rows), granules = 0;
     uint32_t class = row * HW_SEGREGATED_ROW + 31 - (uint32_t)__builtin_clz(lists->nonempty[row]);
-    for (uint32_t hole = hw_fit_heads(fit)[class]; hole != HW_STRATEGY_NONE; hole = hw_fit_links(fit)[hole].next)
-        if (hw_fit_blocks(fit)[hole].size > granules) granules = hw_fit_blocks(fit)[hole].size;
+    uint32_t first = hw_segregated_at(lists, 0);
+    for (uint32_t at = hw_fit_links(fit)[class].next; at != class; at = hw_fit_links(fit)[at].next)
+        if (hw_fit_blocks(fit)[at - first].size > granules) granules = hw_fit_blocks(fit)[at - first].size;
     return granules;
 }
 
@@ -206,10 +213,12 @@ hw_strategy_seen hw_fit_see(const hw_fit *fit, uint32_t number) {
 static bool is_indexed(const hw_fit *fit, uint32_t number) {
     hw_fit_extent hole = hw_fit_extent_of(fit, number);
     if (hw_fit_by_class(strategy_of(fit))) {
-        uint32_t previous = hw_fit_links(fit)[number].previous, class = hw_fit_class(strategy_of(fit), hole.size);
-        if (previous == HW_STRATEGY_NONE) return hw_fit_heads(fit)[class] == number;
-        return previous < fit->blocks_used && hw_fit_links(fit)[previous].next == number &&
-               hw_fit_class(strategy_of(fit), hw_fit_blocks(fit)[previous].size) == class;
+        const hw_segregated_link *links = hw_fit_links(fit);
+        uint32_t first = hw_segregated_at(&fit->index.lists, 0), class = hw_fit_class(strategy_of(fit), hole.size);
+        uint32_t previous = links[first + number].previous;
+        if (previous < first) return previous == class && links[class].next == first + number;
+        return previous - first < fit->blocks_used && links[previous].next == first + number &&
+               hw_fit_class(strategy_of(fit), hw_fit_blocks(fit)[previous - first].size) == class;
     }
     hw_ordered_entry expected = hw_fit_entry(strategy_of(fit), hole, number), found;
     return hw_ordered_first(&fit->index.ordered, hw_fit_nodes(fit), expected.key, 0, false, &found) &&
@@ -217,9 +226,10 @@ static bool is_indexed(const hw_fit *fit, uint32_t number) {
 }
 
 static const char *check_index(const hw_fit *fit) {
+    if (fit->index_bytes_before != head_bytes() + blocks_bytes(fit->blocks_capacity)) return "I6";
     if (!hw_fit_by_class(strategy_of(fit))) return hw_ordered_check(&fit->index.ordered, hw_fit_nodes(fit));
-    if (fit->index.lists.rows != hw_segregated_rows(hw_fit_classes(strategy_of(fit), fit->capacity))) return "L2";
-    return hw_segregated_check(&fit->index.lists, hw_fit_heads(fit), hw_fit_links(fit), fit->blocks_used);
+    if (fit->index.lists.heads != hw_segregated_heads(hw_fit_classes(strategy_of(fit), fit->capacity))) return "L2";
+    return hw_segregated_check(&fit->index.lists, hw_fit_links(fit), fit->blocks_used);
 }
 
 /* I9 for one block or hole, whose neighbour on the right is in the list. */

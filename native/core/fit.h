@@ -60,6 +60,7 @@ typedef struct {
     uint32_t first;     /* the block at offset 0 */
     uint32_t blocks_capacity, blocks_used;
     uint32_t retired, retired_count; /* list, through `after`, of entries used no more */
+    uint64_t index_bytes_before;     /* where the index begins in the region */
     union {
         hw_ordered ordered;  /* first, best, worst, next */
         hw_segregated lists; /* TLSF, buddy */

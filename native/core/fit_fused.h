@@ -75,7 +75,7 @@ HW_FUSED void hw_fit_coalesce(hw_fit *fit, enum hw_strategy strategy, uint32_t n
         hw_fit_index_insert(fit, strategy, hole, now);
         fit->totals.holes++;
     }
-    hw_fit_settle_rover(fit, now.offset, now.offset + now.size);
+    hw_fit_settle_rover(fit, strategy, now.offset, now.offset + now.size);
 }
 
 HW_FUSED enum hw_strategy_result hw_fit_allocate_fused(hw_fit *fit, enum hw_strategy strategy, uint64_t size_bytes,

@@ -15,15 +15,10 @@ HW_FUSED hw_fit_block *hw_fit_blocks(const hw_fit *fit) {
     return (hw_fit_block *)((char *)fit + ((sizeof *fit + 63) & ~(size_t)63));
 }
 
-HW_FUSED void *hw_fit_index(const hw_fit *fit) {
-    return (char *)hw_fit_blocks(fit) + ((fit->blocks_capacity * sizeof(hw_fit_block) + 63) & ~(size_t)63);
-}
+HW_FUSED void *hw_fit_index(const hw_fit *fit) { return (char *)fit + fit->index_bytes_before; }
 
 HW_FUSED hw_ordered_node *hw_fit_nodes(const hw_fit *fit) { return hw_fit_index(fit); }
-HW_FUSED uint32_t *hw_fit_heads(const hw_fit *fit) { return hw_fit_index(fit); }
-HW_FUSED hw_segregated_link *hw_fit_links(const hw_fit *fit) {
-    return (hw_segregated_link *)(hw_fit_heads(fit) + fit->index.lists.rows * HW_SEGREGATED_ROW);
-}
+HW_FUSED hw_segregated_link *hw_fit_links(const hw_fit *fit) { return hw_fit_index(fit); }
 
 HW_FUSED hw_fit_extent hw_fit_extent_of(const hw_fit *fit, uint32_t number) {
     const hw_fit_block *block = &hw_fit_blocks(fit)[number];
@@ -63,16 +58,14 @@ HW_FUSED uint32_t hw_fit_holes(const hw_fit *fit, enum hw_strategy strategy) {
 
 HW_FUSED void hw_fit_index_insert(hw_fit *fit, enum hw_strategy strategy, uint32_t number, hw_fit_extent hole) {
     if (hw_fit_by_class(strategy))
-        hw_segregated_insert(&fit->index.lists, hw_fit_heads(fit), hw_fit_links(fit), hw_fit_class(strategy, hole.size),
-                             number);
+        hw_segregated_insert(&fit->index.lists, hw_fit_links(fit), hw_fit_class(strategy, hole.size), number);
     else
         hw_ordered_insert(&fit->index.ordered, hw_fit_nodes(fit), hw_fit_entry(strategy, hole, number));
 }
 
 HW_FUSED void hw_fit_index_erase(hw_fit *fit, enum hw_strategy strategy, uint32_t number, hw_fit_extent hole) {
     if (hw_fit_by_class(strategy))
-        hw_segregated_erase(&fit->index.lists, hw_fit_heads(fit), hw_fit_links(fit), hw_fit_class(strategy, hole.size),
-                            number);
+        hw_segregated_erase(&fit->index.lists, hw_fit_links(fit), hw_fit_class(strategy, hole.size), number);
     else
         hw_ordered_erase(&fit->index.ordered, hw_fit_nodes(fit), hw_fit_entry(strategy, hole, number).key);
 }
@@ -81,10 +74,8 @@ HW_FUSED void hw_fit_index_erase(hw_fit *fit, enum hw_strategy strategy, uint32_
 HW_FUSED void hw_fit_index_change(hw_fit *fit, enum hw_strategy strategy, uint32_t number, hw_fit_extent was,
                                   hw_fit_extent hole) {
     if (hw_fit_by_class(strategy)) {
-        uint32_t *heads = hw_fit_heads(fit), from = hw_fit_class(strategy, was.size), to = hw_fit_class(strategy, hole.size);
-        if (from == to && heads[to] == number) return; /* what is left of the chosen hole, usually */
-        hw_segregated_erase(&fit->index.lists, heads, hw_fit_links(fit), from, number);
-        hw_segregated_insert(&fit->index.lists, heads, hw_fit_links(fit), to, number);
+        hw_segregated_erase(&fit->index.lists, hw_fit_links(fit), hw_fit_class(strategy, was.size), number);
+        hw_segregated_insert(&fit->index.lists, hw_fit_links(fit), hw_fit_class(strategy, hole.size), number);
     } else {
         hw_ordered_replace(&fit->index.ordered, hw_fit_nodes(fit), hw_fit_entry(strategy, was, number).key,
                            hw_fit_entry(strategy, hole, number));
@@ -132,11 +123,10 @@ HW_FUSED bool hw_fit_choose_exact(const hw_fit *fit, enum hw_strategy strategy, 
     }
 }
 
-/* The newest hole of a class, if there is one and the request fits into it. */
+/* The newest hole of a class that has one, if the request fits into it. */
 HW_FUSED bool hw_fit_try_class(const hw_fit *fit, uint32_t class, uint32_t size, uint64_t alignment, hw_fit_choice *choice) {
     if (class == HW_STRATEGY_NONE) return false;
-    uint32_t newest = hw_fit_heads(fit)[class];
-    if (newest == HW_STRATEGY_NONE) return false;
+    uint32_t newest = hw_segregated_newest(&fit->index.lists, hw_fit_links(fit), class);
     hw_fit_extent hole = hw_fit_extent_of(fit, newest);
     uint64_t skip = (0 - (uint64_t)hole.offset) & (alignment - 1);
     if (skip + size > hole.size) return false;
@@ -159,7 +149,8 @@ HW_FUSED bool hw_fit_choose_good(const hw_fit *fit, uint32_t size, uint64_t alig
         from = hw_segregated_from(lists, hw_two_level_search((uint32_t)room));
         if (hw_fit_try_class(fit, from, size, alignment, choice)) return true;
     }
-    return hw_fit_try_class(fit, hw_two_level_class(size), size, alignment, choice);
+    uint32_t own = hw_two_level_class(size);
+    return hw_segregated_from(lists, own) == own && hw_fit_try_class(fit, own, size, alignment, choice);
 }
 
 /* The hole that the strategy chooses for `size` granules aligned to `alignment` granules; false: none fits. */

@@ -42,7 +42,8 @@ HW_FUSED bool hw_fit_is_hole(const hw_fit_block *blocks, uint32_t number) {
 }
 
 /* I7, after a hole has come to be [start, end). */
-HW_FUSED void hw_fit_settle_rover(hw_fit *fit, uint32_t start, uint32_t end) {
+HW_FUSED void hw_fit_settle_rover(hw_fit *fit, enum hw_strategy strategy, uint32_t start, uint32_t end) {
+    if (strategy != HW_NEXT_FIT) return; /* the rover of the others stays at 0 */
     if (start < fit->rover && fit->rover < end) fit->rover = start;
 }
 
@@ -64,7 +65,7 @@ HW_FUSED uint32_t hw_fit_granules(const hw_fit *fit, uint64_t size_bytes, uint32
 
 /* The granules of a live buddy that nobody asked for, beyond the slack in the last that somebody did. A live block is in
  * no list, so they are kept where its link would be. */
-HW_FUSED uint32_t *hw_fit_surplus(const hw_fit *fit, uint32_t number) { return &hw_fit_links(fit)[number].next; }
+HW_FUSED uint32_t *hw_fit_surplus(const hw_fit *fit, uint32_t number) { return &hw_fit_links(fit)[hw_segregated_at(&fit->index.lists, number)].next; }
 
 HW_FUSED uint64_t hw_fit_requested(const hw_fit *fit, enum hw_strategy strategy, uint32_t number) {
     const hw_fit_block *block = &hw_fit_blocks(fit)[number];

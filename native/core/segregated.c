@@ -2,23 +2,23 @@
 
 #include <assert.h>
 
-void hw_segregated_init(hw_segregated *lists, uint32_t *heads, uint32_t classes) {
-    assert(hw_segregated_rows(classes) <= HW_SEGREGATED_ROWS_MAX);
-    *lists = (hw_segregated){.rows = hw_segregated_rows(classes)};
-    for (uint32_t class = 0; class < lists->rows * HW_SEGREGATED_ROW; class++) heads[class] = HW_STRATEGY_NONE;
+void hw_segregated_init(hw_segregated *lists, hw_segregated_link *links, uint32_t classes) {
+    *lists = (hw_segregated){.heads = hw_segregated_heads(classes)};
+    assert(lists->heads <= HW_SEGREGATED_ROWS_MAX * HW_SEGREGATED_ROW);
+    for (uint32_t class = 0; class < lists->heads; class++) links[class] = (hw_segregated_link){class, class};
 }
 
-const char *hw_segregated_check(const hw_segregated *lists, const uint32_t *heads, const hw_segregated_link *links,
-                                uint32_t limit) {
-    uint32_t count = 0, nonempty_rows = 0;
-    if (lists->rows > HW_SEGREGATED_ROWS_MAX) return "L2";
-    for (uint32_t row = 0; row < lists->rows; row++) {
+const char *hw_segregated_check(const hw_segregated *lists, const hw_segregated_link *links, uint32_t limit) {
+    uint32_t heads = lists->heads, count = 0, nonempty_rows = 0;
+    if (heads > HW_SEGREGATED_ROWS_MAX * HW_SEGREGATED_ROW || heads % HW_SEGREGATED_ROW != 0) return "L2";
+    for (uint32_t row = 0; row < heads / HW_SEGREGATED_ROW; row++) {
         uint32_t nonempty = 0;
         for (uint32_t i = 0; i < HW_SEGREGATED_ROW; i++) {
-            uint32_t previous = HW_STRATEGY_NONE, number = heads[row * HW_SEGREGATED_ROW + i];
-            if (number != HW_STRATEGY_NONE) nonempty |= (uint32_t)1 << i;
-            for (; number != HW_STRATEGY_NONE; previous = number, number = links[number].next)
-                if (number >= limit || ++count > limit || links[number].previous != previous) return "L1";
+            uint32_t head = row * HW_SEGREGATED_ROW + i, previous = head, at = links[head].next;
+            if (at != head) nonempty |= (uint32_t)1 << i;
+            for (; at != head; previous = at, at = links[at].next)
+                if (at < heads || at - heads >= limit || ++count > limit || links[at].previous != previous) return "L1";
+            if (links[head].previous != previous) return "L1";
         }
         if (lists->nonempty[row] != nonempty) return "L2";
         if (nonempty != 0) nonempty_rows |= (uint32_t)1 << row;

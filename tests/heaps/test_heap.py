@@ -327,7 +327,7 @@ def test_check_finds_damage_and_says_where() -> None:
     heap = hw.Heap(hw.AnonymousSpace(77 * PAGE), strategy=hw.BestFit())
     blocks = [heap.allocate(size) for size in (100, 200, 300)]
     heap.check()
-    first_block = control_region(heap) + 192  # past the header of native/core/fit.h
+    first_block = control_region(heap) + 320  # past the header of native/core/fit.h
     size = ctypes.c_uint32.from_address(first_block + 4)
     damaged, size.value = size.value, 5
     with pytest.raises(hw.CorruptedHeap) as caught:

@@ -197,19 +197,21 @@ static void planted(enum hw_strategy strategy) {
     check(fit);
     size_t bytes = hw_fit_control_bytes(strategy, 512, 64);
     hw_fit *faulty = aligned_alloc(64, bytes);
-    uint32_t hole = blocks[3].number, class = hw_fit_class(strategy, 2);
+    uint32_t hole = blocks[3].number, at = hw_segregated_at(&fit->index.lists, hole), class = hw_fit_class(strategy, 2);
 #define FOUND(name, fault)                                                                                             \
     memcpy(faulty, fit, bytes), fault, assert(strcmp(hw_fit_check(faulty, &where), name) == 0)
-    FOUND("L1", hw_fit_links(faulty)[hole].previous = HW_STRATEGY_NONE);
-    FOUND("L1", hw_fit_links(faulty)[hole].next = hole);
-    FOUND("L1", hw_fit_heads(faulty)[class] = 1000);
+    FOUND("L1", hw_fit_links(faulty)[at].previous = HW_STRATEGY_NONE);
+    FOUND("L1", hw_fit_links(faulty)[at].next = at);
+    FOUND("L1", hw_fit_links(faulty)[class].next = 1000);
+    FOUND("L1", hw_fit_links(faulty)[class].previous = at);
     FOUND("L2", faulty->index.lists.nonempty[0] ^= 1u << 31);
     FOUND("L2", faulty->index.lists.nonempty_rows = 0);
-    FOUND("L2", faulty->index.lists.rows++);
+    FOUND("L2", faulty->index.lists.heads += HW_SEGREGATED_ROW);
+    FOUND("I6", faulty->index_bytes_before += 64);
     FOUND("L3", faulty->index.lists.count++);
-    FOUND("I6", hw_segregated_erase(&faulty->index.lists, hw_fit_heads(faulty), hw_fit_links(faulty), class, hole));
-    FOUND("I6", (hw_segregated_erase(&faulty->index.lists, hw_fit_heads(faulty), hw_fit_links(faulty), class, hole),
-                 hw_segregated_insert(&faulty->index.lists, hw_fit_heads(faulty), hw_fit_links(faulty), class + 1, hole)));
+    FOUND("I6", hw_segregated_erase(&faulty->index.lists, hw_fit_links(faulty), class, hole));
+    FOUND("I6", (hw_segregated_erase(&faulty->index.lists, hw_fit_links(faulty), class, hole),
+                 hw_segregated_insert(&faulty->index.lists, hw_fit_links(faulty), class + 1, hole)));
     FOUND("I1", hw_fit_blocks(faulty)[hole].offset++);
     FOUND("I3", hw_fit_blocks(faulty)[blocks[0].number].slack_and_live = 33 << 1 | 1);
     FOUND("I4", faulty->totals.free++);

@@ -120,17 +120,13 @@ TLSF = (
         "bit-of-an-empty-class",
         "a class that has become empty keeps its bit",
         "tlsf",
-        _in("segregated.h", "lists->nonempty[row] &= ~((uint32_t)1 << class % HW_SEGREGATED_ROW);", ""),
+        _in("segregated.h", "lists->nonempty[row] &= ~(last << class % HW_SEGREGATED_ROW);", ""),
     ),
     Fault(
         "own-class-left-out",
         "the newest hole of the request's own class is not tried, as in the textbooks",
         "tlsf",
-        _in(
-            "fit_index.h",
-            "return hw_fit_try_class(fit, hw_two_level_class(size), size,",
-            "return 0 && hw_fit_try_class(fit, 0, size,",
-        ),
+        _in("fit_index.h", "return hw_segregated_from(lists, own) == own &&", "return 0 &&"),
     ),
 )
 
