@@ -95,6 +95,10 @@ static const char *state_name(const BufferObject *self) {
 
 static PyObject *get_address(BufferObject *self, void *unused) { return PyLong_FromVoidPtr(self->address); }
 static PyObject *get_size(BufferObject *self, void *unused) { return PyLong_FromSsize_t(self->size_bytes); }
+static PyObject *get_allocated(BufferObject *self, void *unused) {
+    size_t stride_bytes = self->pool ? self->store->stride_bytes : 0;
+    return PyLong_FromSsize_t(self->pool && stride_bytes == 0 ? self->size_bytes : (Py_ssize_t)stride_bytes);
+}
 static PyObject *get_exports(BufferObject *self, void *unused) { return PyLong_FromSsize_t(self->exports); }
 static PyObject *get_pool(BufferObject *self, void *unused) { return Py_NewRef(self->pool ? self->pool : Py_None); }
 static PyObject *get_slot(BufferObject *self, void *unused) {
@@ -125,6 +129,7 @@ static PyMethodDef buffer_methods[] = {
 static PyGetSetDef buffer_getset[] = {
     {"address", (getter)get_address, NULL, "a: of the first byte.", NULL},
     {"size_bytes", (getter)get_size, NULL, "s: the bytes that were asked for.", NULL},
+    {"allocated_bytes", (getter)get_allocated, NULL, "What it takes, rounded up; 0 once released.", NULL},
     {"permissions", (getter)get_permissions, NULL, "p: readable and writable; none once released.", NULL},
     {"state", (getter)get_state, NULL, "t: allocated, exposed (a view is exported) or freed.", NULL},
     {"exports", (getter)get_exports, NULL, "Views that are exported and not released.", NULL},

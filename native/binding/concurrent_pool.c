@@ -24,7 +24,7 @@ typedef struct {
     hw_chunks chunking;
     ChunkTable chunks;
     PoolTotals totals;
-    size_t block_bytes, stride_bytes, alignment;
+    size_t block_bytes, alignment;
     uint64_t serial; /* of no pool before: an address may come back, this does not */
     bool bounded;
     PyObject *upstream;
@@ -174,7 +174,7 @@ static int refill(ConcurrentPoolObject *self, hw_depot_cache *cache, bool raises
         if (raises) raise_exhausted(self);
         return raises ? -1 : 0;
     }
-    size_t size_bytes = hw_chunks_slots(self->chunking, chunk) * self->stride_bytes; /* fits: checked by pool_new */
+    size_t size_bytes = hw_chunks_slots(self->chunking, chunk) * self->head.stride_bytes; /* fits: checked by pool_new */
     int result = hw_chunks_obtain(&self->chunks, chunk, size_bytes, self->alignment, raises);
     if (result != 1) return result > 0 ? 1 : result;
     hw_depot_add(self->depot, hw_chunks_first(self->chunking, chunk), hw_chunks_end(self->chunking, chunk));
@@ -192,18 +192,18 @@ static PyObject *acquire(ConcurrentPoolObject *self, bool raises) {
         return result == 0 ? Py_NewRef(Py_None) : NULL;
     }
     uint32_t chunk = hw_chunks_of(self->chunking, slot);
-    char *address = self->chunks.base[chunk] + (size_t)(slot - hw_chunks_first(self->chunking, chunk)) * self->stride_bytes;
+    char *address = self->chunks.base[chunk] + (size_t)(slot - hw_chunks_first(self->chunking, chunk)) * self->head.stride_bytes;
     BufferObject *buffer =
         hw_buffer_new(&HwBuffer_Type, (PyObject *)self, &self->head, address, (Py_ssize_t)self->block_bytes, slot);
     if (buffer == NULL) hw_depot_release(self->depot, cache, slot);
-    else hw_totals_take(&self->totals, self->block_bytes, self->stride_bytes);
+    else hw_totals_take(&self->totals, self->block_bytes, self->head.stride_bytes);
     return (PyObject *)buffer;
 }
 
 static void take_back(BlockStore *head, BufferObject *buffer) {
     ConcurrentPoolObject *self = (ConcurrentPoolObject *)buffer->pool;
     hw_depot_release(self->depot, cache_of(self), buffer->slot);
-    hw_totals_give(&self->totals, self->block_bytes, self->stride_bytes);
+    hw_totals_give(&self->totals, self->block_bytes, self->head.stride_bytes);
 }
 
 static PyObject *pool_acquire(ConcurrentPoolObject *self, PyObject *unused) { return acquire(self, true); }
@@ -237,9 +237,9 @@ static PyObject *pool_trim(ConcurrentPoolObject *self, PyObject *args, PyObject 
     if (keep != NULL && hw_as_size(keep, &keep_bytes) < 0) return NULL;
     uint32_t free_slots[HW_CHUNKS_MAX] = {0};
     uint64_t empty = empty_chunks(self, free_slots), removed = 0;
-    uint64_t free_bytes = (self->depot->slots - self->totals.blocks) * (uint64_t)self->stride_bytes;
+    uint64_t free_bytes = (self->depot->slots - self->totals.blocks) * (uint64_t)self->head.stride_bytes;
     for (uint32_t chunk = HW_CHUNKS_MAX; chunk-- > 0;) {
-        uint64_t size_bytes = free_slots[chunk] * (uint64_t)self->stride_bytes;
+        uint64_t size_bytes = free_slots[chunk] * (uint64_t)self->head.stride_bytes;
         if (!(empty >> chunk & 1) || free_bytes < keep_bytes + size_bytes) continue;
         removed |= UINT64_C(1) << chunk;
         free_bytes -= size_bytes;
@@ -282,10 +282,10 @@ static PyObject *pool_counters(ConcurrentPoolObject *self, PyObject *unused) {
     uint64_t empty = empty_chunks(self, free_slots);
     for (uint32_t chunk = 0; chunk < HW_CHUNKS_MAX; chunk++) {
         seen.chunks += self->chunks.base[chunk] != NULL;
-        seen.free += free_slots[chunk] * (uint64_t)self->stride_bytes;
-        if (empty >> chunk & 1) seen.releasable += free_slots[chunk] * (uint64_t)self->stride_bytes;
+        seen.free += free_slots[chunk] * (uint64_t)self->head.stride_bytes;
+        if (empty >> chunk & 1) seen.releasable += free_slots[chunk] * (uint64_t)self->head.stride_bytes;
     }
-    seen.largest_free = seen.free > 0 ? self->stride_bytes : 0;
+    seen.largest_free = seen.free > 0 ? self->head.stride_bytes : 0;
     seen.control = self->depot->magazines * sizeof(hw_magazine) + sizeof(hw_depot) +
                    self->depot->equipped * sizeof(hw_depot_cache); /* what is touched of the region */
     return hw_totals_figures(&self->totals, &seen);
@@ -338,7 +338,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     self->chunks.upstream = upstream;
     self->chunks.totals = &self->totals;
     self->block_bytes = (size_t)block_bytes;
-    self->stride_bytes = stride_bytes;
+    self->head.stride_bytes = stride_bytes;
     self->alignment = (size_t)alignment;
     self->bounded = bounded;
     size_t first = FIRST_CHUNK_BYTES / stride_bytes;
@@ -383,7 +383,7 @@ static PyObject *get_upstream(ConcurrentPoolObject *self, void *unused) {
     return Py_NewRef(self->upstream ? self->upstream : Py_None);
 }
 static PyObject *get_block_bytes(ConcurrentPoolObject *self, void *unused) { return PyLong_FromSize_t(self->block_bytes); }
-static PyObject *get_stride_bytes(ConcurrentPoolObject *self, void *unused) { return PyLong_FromSize_t(self->stride_bytes); }
+static PyObject *get_stride_bytes(ConcurrentPoolObject *self, void *unused) { return PyLong_FromSize_t(self->head.stride_bytes); }
 static PyObject *get_alignment(ConcurrentPoolObject *self, void *unused) { return PyLong_FromSize_t(self->alignment); }
 static PyObject *get_capacity(ConcurrentPoolObject *self, void *unused) {
     if (!self->bounded) Py_RETURN_NONE;

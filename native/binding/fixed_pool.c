@@ -98,7 +98,7 @@ static PyObject *pool_check(FixedPoolObject *self, PyObject *unused) {
     const char *broken = hw_store_check(&self->store, &where);
     if (broken == NULL) Py_RETURN_NONE;
     return hw_raise("CorruptedHeap", "{s:s,s:K}", "invariant", broken, "offset_bytes",
-                    (unsigned long long)where * self->store.stride_bytes);
+                    (unsigned long long)where * self->store.head.stride_bytes);
 }
 
 static PyObject *pool_counters(FixedPoolObject *self, PyObject *unused) {
@@ -111,7 +111,7 @@ static PyObject *get_upstream(FixedPoolObject *self, void *unused) {
     return Py_NewRef(self->upstream ? self->upstream : Py_None);
 }
 static PyObject *get_block_bytes(FixedPoolObject *self, void *unused) { return PyLong_FromSize_t(self->store.block_bytes); }
-static PyObject *get_stride_bytes(FixedPoolObject *self, void *unused) { return PyLong_FromSize_t(self->store.stride_bytes); }
+static PyObject *get_stride_bytes(FixedPoolObject *self, void *unused) { return PyLong_FromSize_t(self->store.head.stride_bytes); }
 static PyObject *get_alignment(FixedPoolObject *self, void *unused) { return PyLong_FromSize_t(self->store.chunk_alignment); }
 static PyObject *get_first_chunk(FixedPoolObject *self, void *unused) {
     return PyLong_FromUnsignedLong(hw_chunks_end(self->store.slots->chunks, 0));

@@ -97,6 +97,7 @@ uint64_t hw_chunks_resident(const ChunkTable *table);
 
 typedef struct BlockStore { /* where buffers go back to; the head of what has them */
     void (*take_back)(struct BlockStore *store, BufferObject *buffer);
+    size_t stride_bytes; /* what a block takes; 0: as much as was asked for */
 } BlockStore;
 
 struct BufferObject {
@@ -134,7 +135,7 @@ typedef struct {
     hw_slots *slots;
     ChunkTable chunks;
     PyTypeObject *buffer_type; /* what acquire makes; not owned */
-    size_t block_bytes, stride_bytes, chunk_alignment;
+    size_t block_bytes, chunk_alignment;
     bool bounded; /* the capacity was chosen: it is full when that is reached */
     PoolTotals *totals; /* those of the pool that it is a part of */
 } SlotStore;
@@ -164,7 +165,7 @@ void hw_store_see(const SlotStore *store, PoolSeen *seen);
 
 static inline void hw_store_release(SlotStore *store, BufferObject *buffer) {
     hw_slots_release(store->slots, buffer->slot); /* live, since the handle is: hw_buffer_require_own */
-    hw_totals_give(store->totals, (uint64_t)buffer->size_bytes, store->stride_bytes);
+    hw_totals_give(store->totals, (uint64_t)buffer->size_bytes, store->head.stride_bytes);
 }
 
 int hw_bind_buffer(PyObject *module);

@@ -15,9 +15,9 @@ int hw_store_open(SlotStore *store, PyObject *upstream, PoolTotals *totals, size
     store->bounded = capacity != 0;
     store->block_bytes = block_bytes;
     store->chunk_alignment = alignment;
-    store->stride_bytes = (block_bytes + alignment - 1) & ~(alignment - 1);
-    if (store->stride_bytes == 0) store->stride_bytes = alignment;
-    hw_chunks chunks = {log2_below(first_chunk_bytes / store->stride_bytes),
+    store->head.stride_bytes = (block_bytes + alignment - 1) & ~(alignment - 1);
+    if (store->head.stride_bytes == 0) store->head.stride_bytes = alignment;
+    hw_chunks chunks = {log2_below(first_chunk_bytes / store->head.stride_bytes),
                         (uint32_t)(store->bounded && capacity < HW_SLOTS_MAX ? capacity : HW_SLOTS_MAX)};
     uint32_t numbered = hw_chunks_end(chunks, 0);
     void *control = PyMem_RawMalloc(hw_slots_control_bytes(numbered));
@@ -52,7 +52,7 @@ static int grow(SlotStore *store, PyObject *pool, bool raises) {
     }
     hw_chunks chunks = store->slots->chunks;
     size_t size_bytes;
-    if (__builtin_mul_overflow(hw_chunks_slots(chunks, chunk), store->stride_bytes, &size_bytes) || size_bytes > PY_SSIZE_T_MAX) {
+    if (__builtin_mul_overflow(hw_chunks_slots(chunks, chunk), store->head.stride_bytes, &size_bytes) || size_bytes > PY_SSIZE_T_MAX) {
         if (raises) PyErr_NoMemory();
         return raises ? -1 : 0;
     }
@@ -85,13 +85,13 @@ PyObject *hw_store_acquire(SlotStore *store, PyObject *pool, size_t size_bytes, 
     }
     hw_chunks chunks = store->slots->chunks;
     uint32_t chunk = hw_chunks_of(chunks, slot);
-    char *address = store->chunks.base[chunk] + (size_t)(slot - hw_chunks_first(chunks, chunk)) * store->stride_bytes;
+    char *address = store->chunks.base[chunk] + (size_t)(slot - hw_chunks_first(chunks, chunk)) * store->head.stride_bytes;
     BufferObject *buffer = hw_buffer_new(store->buffer_type, pool, &store->head, address, (Py_ssize_t)size_bytes, slot);
     if (buffer == NULL) {
         hw_slots_release(store->slots, slot);
         return NULL;
     }
-    hw_totals_take(store->totals, size_bytes, store->stride_bytes);
+    hw_totals_take(store->totals, size_bytes, store->head.stride_bytes);
     return (PyObject *)buffer;
 }
 
@@ -99,8 +99,8 @@ int hw_store_trim(SlotStore *store, uint64_t keep_bytes, uint64_t *returned_byte
     for (uint32_t chunk = HW_CHUNKS_MAX; chunk-- > 0;) {
         hw_slots *slots = store->slots; /* read again each time: giving back runs Python */
         if (!(slots->present >> chunk & 1)) continue;
-        uint64_t size_bytes = (uint64_t)hw_chunks_slots(slots->chunks, chunk) * store->stride_bytes;
-        if ((uint64_t)slots->free_slots * store->stride_bytes < keep_bytes + size_bytes) continue;
+        uint64_t size_bytes = (uint64_t)hw_chunks_slots(slots->chunks, chunk) * store->head.stride_bytes;
+        if ((uint64_t)slots->free_slots * store->head.stride_bytes < keep_bytes + size_bytes) continue;
         if (!hw_slots_remove(slots, chunk)) continue; /* a block in it is live */
         *returned_bytes += size_bytes;
         if (hw_chunks_return(&store->chunks, chunk) < 0) return -1;
@@ -119,12 +119,12 @@ const char *hw_store_check(const SlotStore *store, uint32_t *where) {
 
 void hw_store_see(const SlotStore *store, PoolSeen *seen) {
     const hw_slots *slots = store->slots;
-    seen->free += slots->free_slots * (uint64_t)store->stride_bytes;
+    seen->free += slots->free_slots * (uint64_t)store->head.stride_bytes;
     seen->control += hw_slots_control_bytes(slots->numbered);
-    if (slots->free_slots > 0) seen->largest_free = hw_greater(seen->largest_free, store->stride_bytes);
+    if (slots->free_slots > 0) seen->largest_free = hw_greater(seen->largest_free, store->head.stride_bytes);
     for (uint32_t chunk = 0; chunk < HW_CHUNKS_MAX; chunk++) {
         if (!(slots->present >> chunk & 1)) continue;
         seen->chunks++;
-        if (slots->live[chunk] == 0) seen->releasable += hw_chunks_slots(slots->chunks, chunk) * (uint64_t)store->stride_bytes;
+        if (slots->live[chunk] == 0) seen->releasable += hw_chunks_slots(slots->chunks, chunk) * (uint64_t)store->head.stride_bytes;
     }
 }

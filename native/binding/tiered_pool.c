@@ -204,9 +204,9 @@ static PyObject *pool_reallocate(TieredPoolObject *self, PyObject *const *args, 
                                           (Py_ssize_t)r.size_bytes, old->slot);
         if (new == NULL) return NULL;
         new->alignment_log2 = old->alignment_log2;
-        hw_totals_give(&self->totals, (uint64_t)old->size_bytes, store->stride_bytes);
-        hw_totals_take(&self->totals, r.size_bytes, store->stride_bytes);
-        self->totals.total_allocated -= store->stride_bytes; /* growth in place counts by its increase */
+        hw_totals_give(&self->totals, (uint64_t)old->size_bytes, store->head.stride_bytes);
+        hw_totals_take(&self->totals, r.size_bytes, store->head.stride_bytes);
+        self->totals.total_allocated -= store->head.stride_bytes; /* growth in place counts by its increase */
         self->totals.total_blocks--;
         self->totals.total_requested -= hw_smaller((uint64_t)old->size_bytes, r.size_bytes);
         hw_buffer_retire(old);
@@ -233,7 +233,7 @@ static PyObject *pool_trim(TieredPoolObject *self, PyObject *args, PyObject *kwa
         SlotStore *store = self->tier[tier];
         if (store == NULL) continue;
         if (hw_store_trim(store, keep_bytes, &returned_bytes) < 0) return NULL;
-        keep_bytes -= hw_smaller(keep_bytes, (uint64_t)store->slots->free_slots * store->stride_bytes);
+        keep_bytes -= hw_smaller(keep_bytes, (uint64_t)store->slots->free_slots * store->head.stride_bytes);
     }
     return PyLong_FromUnsignedLongLong(returned_bytes);
 }
@@ -248,8 +248,8 @@ static PyObject *pool_check(TieredPoolObject *self, PyObject *unused) {
         const char *broken = hw_store_check(store, &where);
         if (broken != NULL)
             return hw_raise("CorruptedHeap", "{s:s,s:K}", "invariant", broken, "offset_bytes",
-                            (unsigned long long)where * store->stride_bytes);
-        allocated += (uint64_t)store->slots->live_slots * store->stride_bytes;
+                            (unsigned long long)where * store->head.stride_bytes);
+        allocated += (uint64_t)store->slots->live_slots * store->head.stride_bytes;
         blocks += store->slots->live_slots;
     }
     if (allocated != self->totals.allocated || blocks != self->totals.blocks)

@@ -95,6 +95,18 @@ def test_large_ones_are_blocks_of_the_upstream(heap: hw.Heap[Any]) -> None:
     assert pool.statistics().block_count == heap.statistics().block_count == 0
 
 
+def test_an_adaptor_sees_what_a_block_takes(heap: hw.Heap[Any]) -> None:
+    counted = hw.Statistics(hw.TieredPool(heap))
+    small, large = counted.allocate(1000), counted.allocate(100_000)
+    figures, below = counted.statistics(), counted.upstream.statistics()
+    assert (small.allocated_bytes, large.allocated_bytes) == (1024, 100_000)
+    assert figures.allocated_bytes == below.allocated_bytes == 101_024
+    counted.deallocate(small)
+    assert small.allocated_bytes == 0
+    frame = hw.FixedPool(heap, 100).acquire()
+    assert frame.allocated_bytes == hw.ConcurrentPool(heap, 100).acquire().allocated_bytes - 16 == 112
+
+
 def test_another_pools_buffer(heap: hw.Heap[Any]) -> None:
     pool, other = hw.TieredPool(heap), hw.TieredPool(heap)
     for size in (100, "1MiB"):
