@@ -6,8 +6,9 @@ From Python: 64 B acquired and released, beside `object()`, `bytearray`, `np.emp
 (where pyarrow is installed). Claim: at most 2.5 times `object()`, and less than the last two.
 
 In C (``native/handover.c``), each contender in a process of its own: what one thread acquires and another releases,
-against glibc, mimalloc, jemalloc and tcmalloc. Claim: at most 1.2 times mimalloc's cross-thread free. A pool knows the
-size of its blocks and is told which thread asks; a `malloc` has to find out both.
+against glibc, mimalloc, jemalloc and tcmalloc; ``locked`` is the other pool under a mutex. Claim: at most 1.2 times
+mimalloc's cross-thread free. A pool knows the size of its blocks and is told which thread asks; a `malloc` has to find
+out both.
 
 CPU time where nobody waits for anybody; contenders take turns; ratios within a round, then medians.
 """
@@ -33,7 +34,7 @@ from benchmarks.heap import cpu_ns
 ROOT = Path(__file__).parent.parent
 PROGRAM = ROOT / "build" / "bench" / "handover"
 RIVALS = {"glibc": "default", "mimalloc": "mimalloc", "jemalloc": "jemalloc", "tcmalloc": "tcmalloc"}
-FIGURES = ("pair_cpu_ns", "phased_cpu_ns", "streamed_wall_ns")
+FIGURES = ("pair_cpu_ns", "beside_cpu_ns", "phased_cpu_ns", "streamed_wall_ns")
 PAIRS = 2000  # per batch: short, so that a busy machine disturbs few of them
 
 
@@ -119,31 +120,33 @@ def build() -> None:
     """Compile the program with the native core as it is now."""
     PROGRAM.parent.mkdir(parents=True, exist_ok=True)
     options = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-pthread", f"-I{ROOT / 'native'}"]
-    subprocess.run(["cc", ROOT / "benchmarks" / "native" / "handover.c", *options, "-o", PROGRAM], check=True)
+    sources = [ROOT / "benchmarks" / "native" / "handover.c", ROOT / "native" / "core" / "slots.c"]
+    subprocess.run(["cc", *sources, *options, "-o", PROGRAM], check=True)
 
 
 def in_c(rounds: int) -> list[dict[str, Any]]:
     """Acquire here and release there."""
     samples: dict[str, list[dict[str, float]]] = {}
     for turn in range(rounds):
-        names = ["depot", *RIVALS]
+        names = ["depot", "locked", *RIVALS]
         for name in names if turn % 2 == 0 else reversed(names):
             known = configurations()[RIVALS.get(name, "default")]
             if known.missing:
                 print(f"skipping {name}: {known.missing}", file=sys.stderr)
                 continue
-            command = [str(PROGRAM), "malloc" if name in RIVALS else "depot"]
+            command = [str(PROGRAM), "malloc" if name in RIVALS else name]
             finished = subprocess.run(command, env=known.environ(), stdout=subprocess.PIPE, text=True, check=True)
             samples.setdefault(name, []).append(json.loads(finished.stdout))
-    print(f"\n{'64 B in C, ns a block':28} {'one thread':>11} {'in turns':>11} {'x mimalloc':>11} {'at once':>11}")
+    titles = f"{'one thread':>10} {'two':>8} {'in turns':>10} {'x mimalloc':>11} {'at once':>9}"
+    print(f"\n{'64 B in C, ns a block':28} {titles}")
     rows = []
     for name, taken in samples.items():
         row = {figure: median(one[figure] for one in taken) for figure in FIGURES}
         rival = samples.get("mimalloc", taken)
         ratio = median(a["phased_cpu_ns"] / b["phased_cpu_ns"] for a, b in zip(taken, rival, strict=True))
         rows.append({"name": name, **row, "phased_ratio_to_mimalloc": ratio})
-        pair, phased, streamed = (row[figure] for figure in FIGURES)
-        print(f"{name:28} {pair:11.1f} {phased:11.1f} {ratio:11.2f} {streamed:11.1f}")
+        pair, beside, phased, streamed = (row[figure] for figure in FIGURES)
+        print(f"{name:28} {pair:10.1f} {beside:8.1f} {phased:10.1f} {ratio:11.2f} {streamed:9.1f}")
     return rows
 
 
