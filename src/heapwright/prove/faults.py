@@ -168,7 +168,7 @@ BUMP = (
         "skip-not-counted",
         "the room that alignment skips is not asked for",
         "bump",
-        _in("bump.h", "if (size + skip > bump->capacity - bump->top)", "if (size > bump->capacity - bump->top)"),
+        _in("bump.h", "if (offset + size > bump->capacity)", "if (bump->top + size > bump->capacity)"),
     ),
     Fault(
         "grows-over-the-next",

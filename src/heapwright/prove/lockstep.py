@@ -252,7 +252,7 @@ class OfCore:
 
 
 def _programs(strategy: str, seed: int, steps: int) -> Iterator[tuple[random.Random, int, int]]:
-    """Yield the generator, the capacity and the length of each program; slabs, with 64 slots to fill, take longer ones."""
+    """Yield the generator, the capacity and the length of each program; slabs, of 64 slots, take longer ones."""
     draw, times = random.Random(f"{strategy} {seed}"), 4 if strategy == "slab" else 1
     while steps > 0:
         yield draw, 16 * times * draw.randrange(4, 256), min(steps, times * STEPS_PER_PROGRAM)
