@@ -1,5 +1,6 @@
 """Real stray writes, through ctypes and NumPy, and what becomes of the memory."""
 
+import copy
 import ctypes
 import gc
 import os
@@ -173,8 +174,8 @@ def test_the_evidence_crosses_processes(mine: hw.Memory[hw.Allocated]) -> None:
     spoil(mine.address + SIZE)
     with pytest.raises(hw.CorruptedMemory) as caught:
         mine.free()
-    copy = pickle.loads(pickle.dumps(caught.value))
-    assert (copy.damage, copy.memory, str(copy)) == (caught.value.damage, None, str(caught.value))
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert (sent.damage, sent.memory, str(sent)) == (caught.value.damage, None, str(caught.value))
 
 
 def test_without_red_zones_nothing_is_added_and_nothing_found(heap: hw.Heap[hw.BestFit]) -> None:
@@ -276,6 +277,12 @@ def test_a_fork_in_the_middle_of_a_step_leaves_the_child_its_memory(mine: Any) -
     done.set()
     thread.join()
     mine.free()
+
+
+def test_a_handle_is_not_copied(mine: hw.Memory[hw.Allocated]) -> None:
+    for twice in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="two handles would own one block"):
+            twice(mine)
 
 
 def test_bottom_leaves_the_handle_good(heap: hw.Heap[hw.BestFit]) -> None:

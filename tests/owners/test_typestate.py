@@ -13,8 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import heapwright as hw
 from heapwright.model.lifecycle import READABLE, TRANSITIONS, WRITABLE, Event, State, after, may
 from heapwright.owners import memory as memory_module
-from heapwright.owners.memory import CHANGING, STEPS
-from heapwright.owners.states import MARKER_OF
+from heapwright.owners.states import CHANGING, MARKER_OF, STEPS
 
 MARKERS = set(MARKER_OF.values())
 

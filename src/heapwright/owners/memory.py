@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, final, overload
 
 from heapwright.model.errors import InvalidTransition, ViewExported
@@ -23,29 +21,12 @@ from heapwright.model.sizes import Size, parse_alignment, parse_size
 from heapwright.owners.damage import CorruptedMemory, Damage
 from heapwright.owners.guarded_block import GuardedBlock
 from heapwright.owners.quarantine import Quarantine
-from heapwright.owners.states import MARKER_OF, Allocated, Corrupted, Freed, Sealed, Unallocated
+from heapwright.owners.states import CHANGING, MARKER_OF, STEPS, Allocated, Corrupted, Freed, Sealed, Unallocated
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer, TypeIs
 
 S_co = TypeVar("S_co", covariant=True)
-
-#: method -> what happens to the block. What leads to `Corrupted` is no method: any check may find it.
-STEPS: Mapping[str, Event] = MappingProxyType(
-    {
-        "allocate": Event.ALLOCATE,
-        "try_allocate": Event.ALLOCATE,
-        "view": Event.EXPOSE,
-        "reallocate": Event.MOVE,
-        "seal": Event.SEAL,
-        "unseal": Event.UNSEAL,
-        "free": Event.DEALLOCATE,
-        "reuse": Event.REUSE,
-    }
-)
-
-#: Steps that change the bytes as well, so that the memory has to be writable: the life cycle lets sealed blocks move.
-CHANGING = frozenset({"reallocate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +104,12 @@ class Memory(Generic[S_co]):
             return f"<Memory, moved from by {self._moved_by}()>"
         of_what = f" {self._held.size_bytes} B at {self._held.address:#x}" if self._held is not None else ""
         return f"<Memory[{MARKER_OF[self.state].__name__}]{of_what}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "cannot copy or pickle a Memory: two handles would own one block. Pass on its bytes, by memory.read(...), "
+            "or the handle itself"
+        )
 
     @property
     def state(self) -> State:

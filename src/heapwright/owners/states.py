@@ -1,4 +1,4 @@
-"""The states of a `Memory` as types: a checker reads them, nobody makes one.
+"""The states of a `Memory` as types, which a checker reads and nobody makes one of; and the steps between them.
 
 Each stands for one or two states of the life cycle. Where it is two, they differ in what only run time knows:
 whether a view is out.
@@ -6,9 +6,11 @@ whether a view is out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar, final
 
-from heapwright.model.lifecycle import State
+from heapwright.model.lifecycle import Event, State
 
 
 @final
@@ -51,3 +53,20 @@ class Corrupted:
 MARKER_OF: dict[State, type] = {
     state: marker for marker in (Unallocated, Allocated, Sealed, Freed, Corrupted) for state in marker.states
 }
+
+#: method of `Memory` -> what happens to the block. What leads to `Corrupted` is no method: any check may find it.
+STEPS: Mapping[str, Event] = MappingProxyType(
+    {
+        "allocate": Event.ALLOCATE,
+        "try_allocate": Event.ALLOCATE,
+        "view": Event.EXPOSE,
+        "reallocate": Event.MOVE,
+        "seal": Event.SEAL,
+        "unseal": Event.UNSEAL,
+        "free": Event.DEALLOCATE,
+        "reuse": Event.REUSE,
+    }
+)
+
+#: Steps that change the bytes as well, so that the memory has to be writable: the life cycle lets sealed blocks move.
+CHANGING = frozenset({"reallocate"})
