@@ -44,12 +44,21 @@ int hw_heap_open(hw_heap *heap, hw_space *space, enum hw_strategy strategy) {
     return open_with(heap, space, strategy, BLOCKS_FIRST, 0);
 }
 
+/* Most that `live` blocks need described, wherever they lie, and what an allocation asks for before it knows whether it does. */
+static uint64_t described_for(enum hw_strategy strategy, uint64_t live, uint64_t granules) {
+    switch (strategy) {
+    case HW_BUDDY: /* two holes may be neighbours: of each block, a buddy for each halving */
+        return (65 - (uint64_t)__builtin_clzll(granules)) * (live + 1) + 2;
+    case HW_SLAB: /* a slab for each, and an empty one for each class; there are a quarter as many as blocks */
+        return 4 * (live + HW_SLAB_FIT_CLASSES) + 4;
+    default: /* between two holes is a live block */
+        return 2 * (live + 1) + 2;
+    }
+}
+
 int hw_heap_open_fixed(hw_heap *heap, hw_space *space, enum hw_strategy strategy, uint32_t blocks) {
-    /* Between two holes is a live block, so n live blocks have at most n + 1 holes; but buddies that are holes may be
-     * neighbours: of each live block one for each halving. And the strategy asks for some before it knows that it needs them. */
     uint64_t granules = space->size_bytes / hw_strategy_granule_bytes(space->size_bytes);
-    uint64_t for_each = strategy == HW_BUDDY ? 65 - (uint64_t)__builtin_clzll(granules) : 2;
-    uint64_t described = for_each * ((uint64_t)blocks + 1) + 2;
+    uint64_t described = described_for(strategy, blocks, granules);
     if (described > UINT32_MAX / 4) return ENOMEM;
     return open_with(heap, space, strategy, (uint32_t)described, blocks);
 }

@@ -11,7 +11,7 @@ import heapwright as hw
 from heapwright import _native
 
 PAGE = os.sysconf("SC_PAGESIZE")
-STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy]
+STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy, hw.Slab]
 
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
@@ -102,11 +102,17 @@ def test_a_heap_has_room_for_the_blocks_it_was_made_for_and_says_when_it_has_no_
         heap.allocate(16, alignment=4096)
     assert len(blocks) >= 300
     assert heap.statistics().control_bytes == control
-    if strategy is not hw.Buddy:  # it has room for more, since each of its blocks may have many holes
+    if strategy not in (hw.Buddy, hw.Slab):  # they have room for more, since a block of theirs may need more than two
         assert caught.value.block_capacity == 300
         assert "made for 300 blocks" in str(caught.value)
     blocks.clear()
     heap.allocate(16)
+    heap.check()
+
+
+def test_there_is_room_for_a_slab_for_each_block() -> None:
+    heap = hw.Heap[hw.Slab](hw.AnonymousSpace("16MiB"), block_capacity=20)
+    assert len([heap.allocate(16 * n) for n in range(1, 21)]) == 20  # of twenty sizes, so of about as many classes
     heap.check()
 
 
@@ -118,6 +124,22 @@ def test_a_heap_that_grows_has_no_block_capacity() -> None:
             hw.Heap(hw.AnonymousSpace("16MiB"), block_capacity=bad)
     with pytest.raises(hw.SystemCallFailed, match="control data"):
         hw.Heap(hw.AnonymousSpace("16MiB"), block_capacity=2**32 - 1)
+
+
+def test_a_builder_makes_them() -> None:
+    recipe = hw.HeapBuilder().capacity("1MiB").strategy(hw.TLSF()).populate().block_capacity(50)
+    assert "1 MiB of anonymous memory, in memory from the start\n" in recipe.explain()
+    assert "room for 50 from the start" in recipe.explain()
+    heap = recipe.build()
+    assert isinstance(heap, hw.Heap)
+    assert (heap.space.populated, heap.space.locked, heap.block_capacity) == (True, False, 50)
+    assert "locked there" in recipe.populate(locked=True).explain()
+    with pytest.raises(hw.InvalidConfiguration, match="gives nothing back"):
+        recipe.populate(locked=True).decay(10).build()
+    with pytest.raises(hw.InvalidConfiguration, match="1 or more"):
+        recipe.block_capacity(0).build()
+    with pytest.raises(hw.InvalidConfiguration, match=r"populate\(\)"):
+        hw.HeapBuilder().space(hw.AnonymousSpace("1MiB")).populate().build()
 
 
 def test_every_system_call_of_start_up_can_fail() -> None:

@@ -78,6 +78,9 @@ class HeapBuilder:
     _layers: tuple[Layer, ...] = ()  # the innermost first
     _huge_pages: bool = False
     _permissions: Permissions | None = None
+    _populate: bool = False
+    _locked: bool = False
+    _block_capacity: int | None = None
     _decay_s: float | None = None
     _name: str = ""
 
@@ -96,6 +99,14 @@ class HeapBuilder:
     def permissions(self, permissions: Permissions) -> HeapBuilder:
         """Give the new space these permissions."""
         return replace(self, _permissions=permissions)
+
+    def populate(self, *, locked: bool = False) -> HeapBuilder:
+        """Bring the new space into memory at once, and if `locked` keep it there: see `AnonymousSpace`."""
+        return replace(self, _populate=True, _locked=locked)
+
+    def block_capacity(self, blocks: int | None) -> HeapBuilder:
+        """Have room for so many live blocks from the start, and no more: see `Heap`."""
+        return replace(self, _block_capacity=blocks)
 
     def alignment(self, alignment: Size) -> HeapBuilder:
         """Align requests that name no alignment to this power of two, in bytes."""
@@ -168,12 +179,17 @@ class HeapBuilder:
             where = repr(self._space)
         else:
             pages = "anonymous memory in huge pages" if self._huge_pages else "anonymous memory"
-            where = f"{format_size(self._capacity or 0)} of {pages}, reserved now, committed as it is used"
+            when = "reserved now, committed as it is used"
+            if self._populate:
+                when = "in memory from the start, and locked there" if self._locked else "in memory from the start"
+            where = f"{format_size(self._capacity or 0)} of {pages}, {when}"
         lines = [
             f"space      {where}",
             f"strategy   {self._strategy.name}",
             f"alignment  {format_size(self._alignment)} unless a request says otherwise",
         ]
+        if self._block_capacity is not None:
+            lines.append(f"blocks     room for {self._block_capacity} from the start; it does not grow")
         if self._decay_s is not None:
             lines.append(
                 f"decay      what {self._decay_s:g} s of demand did not need goes back to the operating system"
@@ -197,9 +213,16 @@ class HeapBuilder:
                 huge_pages=self._huge_pages,
                 alignment=max(self._alignment, 2 << 20),
                 permissions=self._wanted_permissions,
+                populate=self._populate,
+                locked=self._locked,
             )
         resource: Heap[Any] | Adaptor[_native.Block] = Heap(
-            space, strategy=self._strategy, alignment=self._alignment, name=self._name, decay_s=self._decay_s
+            space,
+            strategy=self._strategy,
+            alignment=self._alignment,
+            name=self._name,
+            block_capacity=self._block_capacity,
+            decay_s=self._decay_s,
         )
         for layer in self._layers:
             resource = layer.make(resource)
@@ -225,10 +248,10 @@ class HeapBuilder:
                 "the heap has no space. Say how large with capacity('1GiB'), or give one with space(...)"
             )
         if space is not None:
-            if size is not None or self._huge_pages or self._permissions is not None:
+            if size is not None or self._huge_pages or self._permissions is not None or self._populate:
                 raise InvalidConfiguration(
                     "space(...) comes with a size, pages and permissions of its own. Leave out capacity(), "
-                    "huge_pages() and permissions(), or leave out space()"
+                    "huge_pages(), permissions() and populate(), or leave out space()"
                 )
             if self._alignment > space.alignment:
                 raise InvalidConfiguration(
@@ -243,6 +266,12 @@ class HeapBuilder:
             )
         if self._decay_s is not None and not self._decay_s >= 0:
             raise InvalidConfiguration(f"decay over {self._decay_s} s: give 0 or more, or None to keep what is free")
+        if self._decay_s is not None and (self._locked or (space is not None and space.locked)):
+            raise InvalidConfiguration("a locked space gives nothing back. Leave out decay(), or do not lock it")
+        if self._block_capacity is not None and not 0 < self._block_capacity < 2**32:
+            raise InvalidConfiguration(
+                f"room for {self._block_capacity} blocks: give 1 or more, or None for any number"
+            )
         if self._limit is not None and size is not None and self._limit.limit_bytes > size:
             raise InvalidConfiguration(
                 f"the limit of {self._limit.limit_bytes} B can never be met: the space has {size} B. "
