@@ -34,7 +34,7 @@
  *   M1  every magazine that was made is in one place: on a stack, in a cache, or the leftover
  *   M2  a free slot is in one magazine, once, and below the capacity
  *   M3  magazines on the full stack have M slots, those on the empty stack none; no other has more than M
- *   M4  `previous` is full or empty
+ *   M4  `previous` is full or empty; a cache that is closed holds nothing back
  *   M5  slots - (slots in magazines) = acquired - released
  *
  * All of it is in this header, so that tests can compile it over other atomics. */
@@ -303,6 +303,7 @@ static inline const char *hw_depot_check(const hw_depot *depot, unsigned char *s
         if (scratch[cache->loaded]++ || scratch[cache->previous]++) return "M1";
         uint32_t count = hw_depot_magazine(depot, cache->previous)->count;
         if (count != 0 && count != depot->magazine_slots) return "M4";
+        if (!cache->open && count + hw_depot_magazine(depot, cache->loaded)->count != 0) return "M4";
     }
     for (uint32_t number = 0; number < depot->magazines; number++) {
         const hw_magazine *magazine = hw_depot_magazine(depot, number);

@@ -86,7 +86,8 @@ static void random_program(uint64_t seed) {
             assert(hw_slots_remove(slots, chunk) == empty);
             if (empty) memset(model + hw_chunks_first(chunks, chunk), ABSENT, hw_chunks_slots(chunks, chunk));
         }
-        if (step % 64 == 0) expect_sound(slots);
+        if (step % 200 == 0) slots = moved(slots, slots->numbered + random_below(&state, chunks.capacity - slots->numbered + 1));
+        if (step % 40 == 0) expect_sound(slots);
     }
     expect_sound(slots);
     free(slots);
