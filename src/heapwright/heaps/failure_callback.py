@@ -14,13 +14,13 @@ from heapwright.model.sizes import Size, parse_size
 class FailureCallback(Adaptor[B]):
     """A memory resource that does not give up at once.
 
-    Where the upstream has no memory, `callback` is called with the number of bytes that are missing a home. If it
-    answers true, it has freed something (dropped a cache, evicted a session) and the upstream is asked again; if
-    false, the failure stands. A callback that always answers true is asked `attempts` times for one request and no
-    more.
+    Where the upstream has no memory, `callback` is called with the number of bytes that were asked for. If it answers
+    true, it has freed something (dropped a cache, evicted a session) and the upstream is asked again; if false, the
+    failure stands. A callback that always answers true is asked `attempts` times for one request and no more.
 
-    The callback runs in the thread that allocates, with no lock of ours held, and may allocate and free. What it
-    allocates here itself is not retried: a callback is not called inside a callback.
+    The callback runs in the thread that allocates, holds no lock of this adaptor, and may allocate and free. What it
+    allocates here is not retried: a callback is not called inside a callback. Under a `ThreadSafe` it could only free,
+    and that too late: put this around that, not that around this.
 
     Parameters
     ----------

@@ -54,9 +54,11 @@ class Logging(Observing[B, _Note]):
         The path of a CSV file, which begins with the names of `LogEvent`'s fields and is appended to; or a callable,
         which is called with each `LogEvent`. What it raises comes out of the call that is logged.
 
-    Notes ----- Handles that die while Python tears the interpreter down may be missing, as may those that outlive
-    this object. What a finalizer or signal handler does here, in the middle of a call of the same thread, may be
-    logged on either side of it.
+    Notes
+    -----
+    Handles that die while Python tears the interpreter down may be missing, as may those that outlive this object. One
+    on which the program has a weak reference with a callback is logged after that callback. What a finalizer or signal
+    handler does here, in the middle of a call of the same thread, may be logged on either side of it.
 
     Examples
     --------

@@ -30,7 +30,9 @@ class Observing(Adaptor[B], Generic[B, N]):
     object. No lock may be waited for there, so there is none. The notes are a dictionary under weak references
     whose callback is ``deque.append``: C code, in one step with the freeing of the memory. So whoever is given the
     same address next finds the dead handle in the queue; it is taken from there, and `_died` called, before anything
-    else is done here (`_settle`). A note leaves the dictionary by one ``pop``, so that a block dies once here,
+    else is done here (`_settle`). Only a weak reference of the program's own, younger and with a callback in Python,
+    comes before: then a death is heard of that much later, which keeps figures true, and a charge is returned late
+    rather than early. A note leaves the dictionary by one ``pop``, so that a block dies once here,
     however many threads free it. Figures that hooks change should be an `Account`, which is exact under the same
     conditions.
 
