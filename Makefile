@@ -107,8 +107,12 @@ build/bench/native/%.o: native/%.c $(NATIVE_HEADERS)
 build/bench/%: benchmarks/native/%.c $(patsubst %.c,build/bench/%.o,$(NATIVE_SOURCES)) $(wildcard benchmarks/native/*.h)
 	$(CC) $(STRICT) -I. -O2 -g $< $(filter %.o,$^) -pthread -lm -ldl -o $@
 
-NATIVE_BENCHMARKS := $(patsubst benchmarks/native/%.c,build/bench/%,$(wildcard benchmarks/native/*.c))
-bench-native: $(NATIVE_BENCHMARKS) ## what allocations cost in C, beside glibc's malloc and mimalloc
+build/bench/%.so: benchmarks/native/preload/%.c
+	@mkdir -p $(@D)
+	$(CC) $(STRICT) -O2 -fPIC -shared $< -o $@
+
+BENCH_NATIVE := build/bench/fits build/bench/small_blocks
+bench-native: $(BENCH_NATIVE) ## what allocations cost in C, beside glibc, mimalloc and tcmalloc
 	$(RUN_EACH)
 
 SUITES ?= numpy pandas sklearn

@@ -15,7 +15,7 @@
 
 #include "core/strategy.h"
 
-/* 5 is a row of core/segregated.h for each power of two, 3 % waste and 3.5 KiB of heads at most. A model checker may want
+/* 5 is a row of core/segregated.h for each power of two, 3 % waste and 7 KiB of heads at most. A model checker may want
  * fewer, so that a small heap reaches both levels. */
 #ifndef HW_TWO_LEVEL_SECOND
 #define HW_TWO_LEVEL_SECOND 5
