@@ -136,7 +136,7 @@ static PyObject *arena_fill(ArenaObject *self, PyObject *region) {
 
 static PyObject *arena_set_mark(ArenaObject *self, PyObject *unused) {
     if (!hw_epochs_nest(&self->epochs))
-        return PyErr_Format(PyExc_RuntimeError, "%d marks are open, and there can be no more", HW_EPOCHS_MAX - 1);
+        return hw_raise("TooManyMarks", "{s:i}", "open_count", (int)self->epochs.depth);
     return Py_BuildValue("(KI)", (unsigned long long)self->epochs.open[self->epochs.depth].serial, self->epochs.depth);
 }
 

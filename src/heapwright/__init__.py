@@ -157,6 +157,9 @@ if TYPE_CHECKING:
         SystemCallFailed as SystemCallFailed,
     )
     from heapwright.model.errors import (
+        TooManyMarks as TooManyMarks,
+    )
+    from heapwright.model.errors import (
         UnsuitableResource as UnsuitableResource,
     )
     from heapwright.model.errors import (
@@ -364,6 +367,7 @@ _HOME: dict[str, str] = {
     "TLSF": "heapwright.strategies.constant_time",
     "ThreadSafe": "heapwright.heaps.thread_safe",
     "TieredPool": "heapwright.pools.tiered",
+    "TooManyMarks": "heapwright.model.errors",
     "Tracking": "heapwright.heaps.tracking",
     "TypedBuffer": "heapwright.pools.typed",
     "TypedPool": "heapwright.pools.typed",
@@ -458,6 +462,7 @@ __all__ = [
     "SystemCallFailed",
     "ThreadSafe",
     "TieredPool",
+    "TooManyMarks",
     "Tracking",
     "TypedBuffer",
     "TypedPool",

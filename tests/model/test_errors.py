@@ -48,6 +48,7 @@ EXAMPLES: list[tuple[errors.HeapwrightError, type[Exception], tuple[str, ...]]] 
     (errors.InstallRefused(reason="handler", handler_version=2), RuntimeError, ("version 2", "Update heapwright")),
     (errors.UnsuitableResource(resource="Limiting", why="it is Python"), TypeError, ("Limiting", "upstream", "None")),
     (errors.UnsuitableUpstream(upstream="Bytes()", why="it is bytes"), TypeError, ("Bytes()", "such as a Heap")),
+    (errors.TooManyMarks(open_count=63), RuntimeError, ("63 are open", "Release")),
     (errors.InvalidMark(mark="Mark(1)", resource="Heap('a')", reason="released"), ValueError, ("Mark(1)", "new one")),
     (errors.UnsupportedByStrategy(operation="mark", strategy="tlsf", use="bump"), TypeError, ("tlsf", "bump")),
     (

@@ -29,7 +29,21 @@ NOTHING = Place(0, None, 0)
 
 
 class ArenaClosed(HeapwrightError, ValueError):
-    """The arena was closed: it has no memory, and gets none."""
+    """The arena was closed: it has no memory, and gets none.
+
+    Attributes
+    ----------
+    resource : str; which arena
+    """
+
+    resource: str
+
+    def __init__(self, *, resource: str) -> None:
+        super().__init__(
+            f"cannot allocate from, mark or reset {resource}: it was closed. Do so before close(), or the end of its "
+            "with block, or make another one",
+            resource=resource,
+        )
 
 
 class ViewsEscaped(ViewExported):
@@ -218,8 +232,8 @@ class Arena(_native.Arena):
         kept = min(size, block.size_bytes)
         try:
             if block.state.value == "allocated":
-                with block.view() as old, new.view() as target:
-                    target[:kept] = old[:kept]
+                with block.view() as old:
+                    new.write(0, old[:kept])
             self.deallocate(block)
         except BaseException:
             self.deallocate(new)
@@ -234,6 +248,13 @@ class Arena(_native.Arena):
 
     def mark(self) -> Mark:
         """Return a mark: what is allocated from now on ends with its release, or with the mark's ``with`` block. O(1).
+
+        Raises
+        ------
+        TooManyMarks
+            63 are open.
+        ArenaClosed
+            It is closed.
 
         Examples
         --------
@@ -372,4 +393,4 @@ class Arena(_native.Arena):
 
     def _require_open(self) -> None:
         if self._closed:
-            raise ArenaClosed(f"{self!r} has ended. Allocate before it is closed, or make another one")
+            raise ArenaClosed(resource=repr(self))

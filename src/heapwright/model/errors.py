@@ -342,9 +342,27 @@ class InvalidMark(HeapwrightError, ValueError):
     def __init__(self, *, mark: str, resource: str, reason: str) -> None:
         how = {
             "released": "it, or one before it, was released already. Take a new one with mark()",
-            "foreign": "it belongs to another heap. Release it on its own: mark.heap.release(mark)",
+            "foreign": "it belongs to somebody else. Release it on its own: mark.heap.release(mark)",
         }[reason]
         super().__init__(f"cannot release {mark} on {resource}: {how}", mark=mark, resource=resource, reason=reason)
+
+
+class TooManyMarks(HeapwrightError, RuntimeError):
+    """An arena with as many marks open as it can tell apart. Nothing was changed.
+
+    Attributes
+    ----------
+    open_count : int; marks that are open
+    """
+
+    open_count: int
+
+    def __init__(self, *, open_count: int) -> None:
+        super().__init__(
+            f"cannot set a mark: {open_count} are open, one inside the other. Release some, with arena.release(mark) or "
+            "by setting them in with statements",
+            open_count=open_count,
+        )
 
 
 class UnsupportedByStrategy(HeapwrightError, TypeError):
