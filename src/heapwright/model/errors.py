@@ -359,8 +359,8 @@ class TooManyMarks(HeapwrightError, RuntimeError):
 
     def __init__(self, *, open_count: int) -> None:
         super().__init__(
-            f"cannot set a mark: {open_count} are open, one inside the other. Release some, with arena.release(mark) or "
-            "by setting them in with statements",
+            f"cannot set a mark: {open_count} are open, one inside the other. Release some, with arena.release(mark) "
+            "or by setting them in with statements",
             open_count=open_count,
         )
 
