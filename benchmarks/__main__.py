@@ -6,7 +6,19 @@ python -m benchmarks [--rounds 1] [--folder build/bench]
 import argparse
 from pathlib import Path
 
-from benchmarks import adaptors, arena, heap, observe, owners, pools, programs, purge, startup, temporaries
+from benchmarks import (
+    adaptors,
+    arena,
+    heap,
+    observe,
+    owners,
+    pools,
+    programs,
+    purge,
+    small_blocks,
+    startup,
+    temporaries,
+)
 
 
 def main() -> None:
@@ -21,6 +33,8 @@ def main() -> None:
 
     print("## Blocks from Python\n")
     heap.main(kept("heap"))
+    print("\n## Small blocks in C\n")
+    small_blocks.main(["--processes", "2", *kept("small-blocks")])
     print("\n## Adaptors\n")
     adaptors.main(kept("adaptors"))
     print("\n## Giving back\n")

@@ -1,22 +1,25 @@
 /* What small allocations cost in C: slab and bump through their fused calls, beside mimalloc, tcmalloc and glibc, in turns.
  *
- *   build/bench/small [rounds] [live ...]         default: 31 rounds; 1000 10000 100000 live blocks
+ *   build/bench/small_blocks [rounds] [live ...]         default: 31 rounds; 1000 10000 100000 live blocks
  *
  * random   a working set of blocks of 16 to 1023 bytes, of which one chosen at random is freed and allocated anew with
  *          another size: ns for the pair
  * FIFO     the same, but always the oldest
- * bump     as many blocks of 16 to 127 bytes as there are live ones, then all freed: ns for each block, and for the reset
+ * make     blocks of 16 to 127 bytes, made one after the other: ns for each
+ * end      all of these at once: a reset, or each one freed: ns for all
  *
  * Sizes and choices are made beforehand: they are no part of the figure. Every block's first byte is written when it is
- * allocated, as any use would. Median over rounds of short batches, all contenders taking turns within a round; and the
- * median of the ratios to mimalloc within the same round.
+ * allocated, as any use would. CPU time of short batches, all contenders taking turns within a round: the least and the
+ * median over rounds, and the median of the ratios to mimalloc within a round. Columns are separated by tabs.
  *
- * mimalloc and tcmalloc are opened at run time (MIMALLOC and TCMALLOC name other files); without one its row is missing. */
+ * mimalloc and tcmalloc are opened at run time (MIMALLOC and TCMALLOC name other files); without one its row is missing,
+ * and without mimalloc the ratios are 0. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "heap/heap.h"
 
@@ -95,7 +98,23 @@ static double quantile(const double *values, int count, double share) {
     return sorted[(int)((count - 1) * share)];
 }
 
-static double median(const double *values, int count) { return quantile(values, count, 0.5); }
+static void print_row(const char *order, uint32_t live, const char *name, const double *ns, const double *mimalloc_ns,
+                      int rounds) {
+    static double ratios[ROUNDS_MAX];
+    for (int round = 0; round < rounds; round++) ratios[round] = mimalloc_malloc ? ns[round] / mimalloc_ns[round] : 0;
+    printf("%s\t%u\t%-18s\t%.1f\t%.1f\t%.3f\n", order, live, name, quantile(ns, rounds, 0), quantile(ns, rounds, 0.5),
+           quantile(ratios, rounds, 0.5));
+}
+
+/* Memory at a line of its page that differs from process to process: which arrays share lines of the cache, or look alike
+ * to the processor in their low bits, is worth a third of some figures, and is no contender's merit. */
+static void *somewhere(size_t bytes) {
+    static uint32_t state;
+    if (state == 0) state = (uint32_t)getpid();
+    state = state * 1664525 + 1013904223;
+    char *memory = aligned_alloc(4096, (bytes + 8191) / 4096 * 4096);
+    return memory + 64 * (state >> 26);
+}
 
 static void open_own(own *o, enum hw_strategy strategy, size_t size_bytes) {
     if (hw_space_open(&o->space, size_bytes, 2 << 20, false, 3) != 0) abort();
@@ -120,9 +139,9 @@ static void open_rival(const char *variable, const char *file, const char *prefi
 
 static void working_set(bool fifo, uint32_t live, int rounds) {
     enum { SLAB, SLAB_CORE, BEST_FIT, MIMALLOC, TCMALLOC, GLIBC, CONTENDERS };
-    static uint32_t which[BATCH];
-    static uint16_t sizes[BATCH];
-    static double samples[CONTENDERS][ROUNDS_MAX], ratios[ROUNDS_MAX];
+    uint32_t *which = somewhere(BATCH * sizeof *which);
+    uint16_t *sizes = somewhere(BATCH * sizeof *sizes);
+    static double samples[CONTENDERS][ROUNDS_MAX];
     contender all[CONTENDERS] = {
         [SLAB] = {.name = "Heap[Slab]", .replace = slab},
         [SLAB_CORE] = {.name = "slab, offsets only", .replace = slab_core},
@@ -134,8 +153,9 @@ static void working_set(bool fifo, uint32_t live, int rounds) {
     for (int i = 0; i < CONTENDERS; i++) {
         contender *c = &all[i];
         c->live = live;
-        c->pointers = calloc(live, sizeof *c->pointers);
-        c->handles = malloc(live * sizeof *c->handles);
+        c->pointers = somewhere(live * sizeof *c->pointers);
+        c->handles = somewhere(live * sizeof *c->handles);
+        memset(c->pointers, 0, live * sizeof *c->pointers);
         memset(c->handles, 0xFF, live * sizeof *c->handles); /* no live block: to free one is refused */
         if (i <= BEST_FIT) open_own(&c->own, i == BEST_FIT ? HW_BEST_FIT : HW_SLAB, (size_t)live * 2048 + (8 << 20));
         if (i == SLAB_CORE) {
@@ -162,15 +182,9 @@ static void working_set(bool fifo, uint32_t live, int rounds) {
     }
     for (int i = 0; i < CONTENDERS; i++) {
         if (all[i].replace == NULL) continue;
-        for (int round = 0; round < rounds; round++) ratios[round] = samples[i][round] / samples[MIMALLOC][round];
-        double least = quantile(samples[i], rounds, 0), least_mimalloc = quantile(samples[MIMALLOC], rounds, 0);
-        printf("%-7s %9u  %-20s %7.1f %7.1f", fifo ? "FIFO" : "random", live, all[i].name, least, median(samples[i], rounds));
-        if (mimalloc_malloc != NULL) printf(" %8.2f %8.2f", least / least_mimalloc, median(ratios, rounds));
-        putchar('\n');
+        print_row(fifo ? "FIFO" : "random", live, all[i].name, samples[i], samples[MIMALLOC], rounds);
         if (i <= BEST_FIT) close_own(&all[i].own);
-        free(all[i].pointers); /* rivals keep their blocks: the program ends */
-        free(all[i].handles);
-    }
+    } /* arrays and the rivals' blocks stay: the program ends soon */
 }
 
 /* All of it as bump does it, and once with malloc: an array of pointers freed one by one. */
@@ -201,10 +215,10 @@ static void together(uint32_t blocks, int rounds) {
         end = cpu_ns();
         other_fresh[at] = (middle - start) / blocks, other_reset[at] = end - middle;
     }
-    printf("bump    %9u  %-20s %7.1f   reset of all %10.0f ns\n", blocks, "Heap[Bump]", median(fresh, rounds), median(reset, rounds));
-    if (mimalloc_malloc != NULL)
-        printf("bump    %9u  %-20s %7.1f   freeing each %10.0f ns\n", blocks, "mimalloc", median(other_fresh, rounds),
-               median(other_reset, rounds));
+    print_row("make", blocks, "Heap[Bump]", fresh, other_fresh, rounds);
+    if (mimalloc_malloc != NULL) print_row("make", blocks, "mimalloc", other_fresh, other_fresh, rounds);
+    print_row("end", blocks, "Heap[Bump]", reset, other_reset, rounds);
+    if (mimalloc_malloc != NULL) print_row("end", blocks, "mimalloc", other_reset, other_reset, rounds);
     close_own(&o);
     free(sizes);
     free(pointers);
@@ -213,11 +227,11 @@ static void together(uint32_t blocks, int rounds) {
 int main(int argc, char **argv) {
     int rounds = argc > 1 ? atoi(argv[1]) : 31, counts = argc > 2 ? argc - 2 : 3;
     uint32_t live[COUNTS_MAX] = {1000, 10000, 100000};
-    if (rounds < 1 || rounds > ROUNDS_MAX || counts > COUNTS_MAX) return fputs("small [rounds] [live ...]\n", stderr), 2;
+    if (rounds < 1 || rounds > ROUNDS_MAX || counts > COUNTS_MAX) return fputs("small_blocks [rounds] [live ...]\n", stderr), 2;
     for (int i = 0; i < argc - 2; i++) live[i] = (uint32_t)strtoul(argv[i + 2], NULL, 10);
     open_rival("MIMALLOC", "libmimalloc.so.2", "mi_", &mimalloc_malloc, &mimalloc_free);
     open_rival("TCMALLOC", "libtcmalloc_minimal.so.4", "tc_", &tcmalloc_malloc, &tcmalloc_free);
-    printf("order        live                        ns: least  median  : mimalloc's\n");
+    puts("order\tlive\tname              \tleast\tmedian\tto mimalloc");
     for (int n = 0; n < counts; n++)
         for (int fifo = 0; fifo <= 1; fifo++) working_set(fifo, live[n], rounds);
     for (int n = 0; n < counts; n++) together(live[n], rounds);

@@ -37,6 +37,8 @@ enum hw_strategy_result hw_slab_fit_init(void *control, uint32_t blocks, uint32_
         .blocks_capacity = blocks,
         .retired = HW_STRATEGY_NONE,
     };
+    for (uint32_t less_one = 0; less_one < HW_SLAB_FIT_GRANULES_MAX; less_one++)
+        self->class_of[less_one] = (uint8_t)hw_size_class(less_one + 1);
     for (uint32_t class = 0; class < HW_SLAB_FIT_CLASSES; class++)
         self->classes[class] = (hw_slab_fit_class){HW_STRATEGY_NONE, HW_STRATEGY_NONE, HW_STRATEGY_NONE, 0};
     memset(hw_slab_fit_map(self), 0xFF, hw_slab_fit_map_bytes(blocks)); /* HW_STRATEGY_NONE */

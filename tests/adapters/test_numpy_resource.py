@@ -17,7 +17,7 @@ from tests.adapters.leftovers import interpreter_holds_blocks
 import heapwright as hw
 from heapwright.adapters import numpy as adapter
 
-STRATEGIES = [hw.FirstFit(), hw.BestFit(), hw.WorstFit(), hw.NextFit(), hw.TLSF(), hw.Buddy()]
+STRATEGIES = [hw.FirstFit(), hw.BestFit(), hw.WorstFit(), hw.NextFit(), hw.TLSF(), hw.Buddy(), hw.Slab(), hw.Bump()]
 
 
 @pytest.fixture(autouse=True)

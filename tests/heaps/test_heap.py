@@ -11,7 +11,7 @@ import pytest
 import heapwright as hw
 from heapwright import _native
 
-STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy]
+STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy, hw.Slab, hw.Bump]
 PAGE = os.sysconf("SC_PAGESIZE")
 
 

@@ -12,7 +12,7 @@ import heapwright as hw
 from heapwright import _native
 
 PAGE = os.sysconf("SC_PAGESIZE")
-STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy, hw.Slab]
+STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy, hw.Slab, hw.Bump]
 
 
 @pytest.fixture
