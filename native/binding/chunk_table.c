@@ -12,24 +12,19 @@ static int refuse(PyObject *upstream, const char *why) {
 
 /* Deallocates, and keeps the error that is set, if one is. */
 void hw_chunk_give_quietly(PyObject *upstream, PyObject *block) {
-#if PY_VERSION_HEX >= 0x030C0000
-    PyObject *error = PyErr_GetRaisedException();
-#else
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-#endif
+    PyObject *error = hw_error_take();
     PyObject *done = PyObject_CallMethod(upstream, "deallocate", "O", block);
     if (done == NULL) PyErr_WriteUnraisable(upstream);
     Py_XDECREF(done);
     Py_DECREF(block);
-#if PY_VERSION_HEX >= 0x030C0000
-    PyErr_SetRaisedException(error);
-#else
-    PyErr_Restore(type, error, traceback);
-#endif
+    hw_error_put(error);
 }
 
 int hw_chunk_take(PyObject *upstream, size_t size_bytes, size_t alignment, bool raises, PyObject **block, Py_buffer *view) {
+    if (upstream == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the cycle collector took this pool apart");
+        return -1;
+    }
     *block = PyObject_CallMethod(upstream, raises ? "allocate" : "try_allocate", "nn", (Py_ssize_t)size_bytes,
                                  (Py_ssize_t)alignment);
     if (*block == NULL) return -1;

@@ -1,145 +1,16 @@
-/* _native.ConcurrentPool: core/depot.h over chunks of an upstream, with a cache per Python thread.
- *
- * A thread's caches are in an object of its own, ThreadCaches, which CPython keeps in the thread's dictionary: when the thread
- * ends it is dropped, with the GIL, and gives them back. `mine` is the way to it without a dictionary.
+/* _native.ConcurrentPool: core/depot.h over chunks of an upstream, with a cache per Python thread (thread_caches.c).
  *
  * What the depot asks its caller to serialise, the GIL serialises: nothing here lets go of it between two steps, except where
  * the upstream is called. For the same reason a pool that has run dry may gather what other threads' caches hold back: with
  * the GIL held none of them is inside acquire or release. So bottom is bottom: nothing is free anywhere. */
-#include "binding/pool_types.h"
+#include "binding/concurrent_types.h"
 
-#include "core/depot.h"
 #include "os/pages.h"
 
 enum {
     FIRST_CHUNK_BYTES = 64 << 10,
     THREADS_MOST = 512, /* with a cache of their own; more share one, which the GIL lets them */
 };
-
-typedef struct {
-    PyObject_HEAD
-    BlockStore head;
-    hw_depot *depot;
-    size_t control_bytes;
-    hw_chunks chunking;
-    ChunkTable chunks;
-    PoolTotals totals;
-    size_t block_bytes, alignment;
-    uint64_t serial; /* of no pool before: an address may come back, this does not */
-    bool bounded;
-    PyObject *upstream;
-    PyObject *weak_references;
-} ConcurrentPoolObject;
-
-/* --------------------------------------------------------------------------------------------- a thread's caches */
-
-typedef struct {
-    PyObject *pool; /* a weak reference */
-    uint64_t serial;
-    hw_depot_cache *cache;
-} ThreadCache;
-
-typedef struct {
-    PyObject_HEAD
-    ThreadCache *cache;
-    Py_ssize_t count, room;
-    ThreadCache latest; /* the one that was asked for last */
-} ThreadCachesObject;
-
-static _Thread_local ThreadCachesObject *mine;
-static uint64_t serials;
-static PyTypeObject ThreadCaches_Type;
-
-/* A new reference, or NULL: it is gone. */
-static ConcurrentPoolObject *pool_of(const ThreadCache *cache) {
-    PyObject *pool = NULL;
-#if PY_VERSION_HEX >= 0x030D0000
-    PyWeakref_GetRef(cache->pool, &pool);
-#else
-    pool = PyWeakref_GET_OBJECT(cache->pool);
-    pool = pool == Py_None ? NULL : Py_NewRef(pool);
-#endif
-    return (ConcurrentPoolObject *)pool;
-}
-
-/* The thread ends. Not necessarily on that thread: after a fork, and at exit, another one clears what it left. */
-static void caches_dealloc(ThreadCachesObject *self) {
-    if (mine == self) mine = NULL;
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        ConcurrentPoolObject *pool = pool_of(&self->cache[i]);
-        if (pool != NULL) hw_depot_close(pool->depot, self->cache[i].cache);
-        Py_XDECREF(pool);
-        Py_DECREF(self->cache[i].pool);
-    }
-    PyMem_Free(self->cache);
-    PyObject_Free(self);
-}
-
-static PyTypeObject ThreadCaches_Type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.ThreadCaches",
-    .tp_basicsize = sizeof(ThreadCachesObject),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .tp_dealloc = (destructor)caches_dealloc,
-};
-
-/* That of this thread, made when it is first needed; borrowed. NULL with the error set. */
-static ThreadCachesObject *caches_of_thread(void) {
-    if (mine != NULL) return mine;
-    PyObject *dictionary = PyThreadState_GetDict(); /* borrowed */
-    if (dictionary == NULL) return (ThreadCachesObject *)PyErr_NoMemory();
-    ThreadCachesObject *caches = PyObject_New(ThreadCachesObject, &ThreadCaches_Type);
-    if (caches == NULL) return NULL;
-    caches->cache = NULL;
-    caches->count = caches->room = 0;
-    caches->latest.serial = 0;
-    int result = PyDict_SetItemString(dictionary, ThreadCaches_Type.tp_name, (PyObject *)caches);
-    Py_DECREF(caches); /* the dictionary keeps it, until the thread ends */
-    return result < 0 ? NULL : (mine = caches);
-}
-
-/* Makes room for one more, and forgets pools that are gone. 0 or -1. */
-static int make_room(ThreadCachesObject *caches) {
-    Py_ssize_t kept = 0;
-    for (Py_ssize_t i = 0; i < caches->count; i++) {
-        ConcurrentPoolObject *pool = pool_of(&caches->cache[i]);
-        if (pool != NULL) caches->cache[kept++] = caches->cache[i];
-        else Py_DECREF(caches->cache[i].pool);
-        Py_XDECREF(pool); /* not its end: whoever holds it holds the GIL no more than we do */
-    }
-    caches->count = kept;
-    if (kept < caches->room) return 0;
-    ThreadCache *larger = PyMem_Realloc(caches->cache, (size_t)(2 * kept + 4) * sizeof *larger);
-    if (larger == NULL) return PyErr_NoMemory(), -1;
-    caches->cache = larger;
-    caches->room = 2 * kept + 4;
-    return 0;
-}
-
-/* The shared one: cache 0, opened with the pool. */
-static hw_depot_cache *shared_cache(const ConcurrentPoolObject *pool) { return &pool->depot->cache[0]; }
-
-static hw_depot_cache *find_cache(ConcurrentPoolObject *pool) {
-    ThreadCachesObject *caches = caches_of_thread();
-    if (caches == NULL) return NULL;
-    for (Py_ssize_t i = 0; i < caches->count; i++)
-        if (caches->cache[i].serial == pool->serial) return (caches->latest = caches->cache[i]).cache;
-    if (make_room(caches) < 0) return NULL;
-    PyObject *weak = PyWeakref_NewRef((PyObject *)pool, NULL);
-    if (weak == NULL) return NULL;
-    hw_depot_cache *cache = hw_depot_open(pool->depot);
-    if (cache == NULL) return Py_DECREF(weak), shared_cache(pool);
-    caches->latest = caches->cache[caches->count++] = (ThreadCache){weak, pool->serial, cache};
-    return cache;
-}
-
-/* This thread's cache of the pool; the shared one where there is no memory for one. */
-static inline hw_depot_cache *cache_of(ConcurrentPoolObject *pool) {
-    if (__builtin_expect(mine != NULL && mine->latest.serial == pool->serial, 1)) return mine->latest.cache;
-    hw_depot_cache *cache = find_cache(pool);
-    if (cache != NULL) return cache;
-    PyErr_Clear();
-    return shared_cache(pool);
-}
 
 /* --------------------------------------------------------------------------------------------- acquire and release */
 
@@ -184,7 +55,7 @@ static int refill(ConcurrentPoolObject *self, hw_depot_cache *cache, bool raises
 
 static PyObject *acquire(ConcurrentPoolObject *self, bool raises) {
     uint32_t slot;
-    hw_depot_cache *cache = cache_of(self);
+    hw_depot_cache *cache = hw_cache_of(self);
     while (__builtin_expect((slot = hw_depot_acquire(self->depot, cache)) == HW_SLOT_NONE, 0)) {
         int result = refill(self, cache, raises);
         if (result > 0) continue;
@@ -202,7 +73,7 @@ static PyObject *acquire(ConcurrentPoolObject *self, bool raises) {
 
 static void take_back(BlockStore *head, BufferObject *buffer) {
     ConcurrentPoolObject *self = (ConcurrentPoolObject *)buffer->pool;
-    hw_depot_release(self->depot, cache_of(self), buffer->slot);
+    hw_depot_release(self->depot, hw_cache_of(self), buffer->slot);
     hw_totals_give(&self->totals, self->block_bytes, self->head.stride_bytes);
 }
 
@@ -313,7 +184,7 @@ static int open_depot(ConcurrentPoolObject *self, uint32_t magazine_slots) {
         return -1;
     }
     self->depot = hw_depot_init(control, self->chunking.capacity, THREADS_MOST, magazine_slots);
-    hw_depot_open(self->depot); /* the shared cache */
+    hw_depot_open(self->depot); /* cache 0, which is shared: hw_cache_shared */
     return 0;
 }
 
@@ -343,7 +214,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     self->bounded = bounded;
     size_t first = FIRST_CHUNK_BYTES / stride_bytes;
     self->chunking = (hw_chunks){first ? 63 - (uint32_t)__builtin_clzll(first) : 0, capacity};
-    self->serial = ++serials;
+    self->serial = hw_pool_serial();
     if (open_depot(self, magazine_slots) < 0) Py_CLEAR(self);
     return (PyObject *)self;
 }
@@ -451,5 +322,5 @@ static PyTypeObject ConcurrentPool_Type = {
 };
 
 int hw_bind_concurrent_pool(PyObject *module) {
-    return PyType_Ready(&ThreadCaches_Type) < 0 ? -1 : PyModule_AddType(module, &ConcurrentPool_Type);
+    return PyType_Ready(&HwThreadCaches_Type) < 0 ? -1 : PyModule_AddType(module, &ConcurrentPool_Type);
 }

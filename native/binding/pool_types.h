@@ -12,6 +12,31 @@
 
 typedef struct BufferObject BufferObject;
 
+/* The error that is set, taken away, or NULL; and put back. For what runs Python where an error may be under way. */
+static inline PyObject *hw_error_take(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    if (type == NULL) return NULL;
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL) PyException_SetTraceback(error, traceback);
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    return error;
+#endif
+}
+
+static inline void hw_error_put(PyObject *error) {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(error);
+#else
+    if (error == NULL) PyErr_Clear();
+    else PyErr_Restore(Py_NewRef(Py_TYPE(error)), error, PyException_GetTraceback(error));
+#endif
+}
+
 /* ---- pool_totals.c: the figures of a pool, over all its stores */
 
 typedef struct {
@@ -127,6 +152,23 @@ static inline void hw_buffer_retire(BufferObject *buffer) {
     buffer->pool = NULL;
     Py_DECREF(pool);
 }
+
+/* ---- large_store.c: blocks that the upstream itself serves, for as long as they live */
+
+typedef struct {
+    BlockStore head;
+    PyObject *upstream; /* not owned; NULL: the cycle collector took it away */
+    PoolTotals *totals;
+    uint64_t blocks, bytes;
+} LargeStore;
+
+void hw_large_open(LargeStore *store, PyObject *upstream, PoolTotals *totals);
+
+/* As hw_store_acquire. */
+PyObject *hw_large_acquire(LargeStore *store, PyObject *pool, size_t size_bytes, size_t alignment, bool raises);
+
+/* A live buffer of the store that nobody looks at. 0, or -1 with the error set: it is released in either case. Calls Python. */
+int hw_large_release(LargeStore *store, BufferObject *buffer);
 
 /* ---- slot_store.c: blocks of one size */
 

@@ -12,18 +12,6 @@ enum {
 };
 
 typedef struct {
-    BlockStore head; /* where the upstream's own blocks go back to */
-    PyObject *upstream;
-    PoolTotals *totals;
-    uint64_t blocks, bytes;
-} LargeStore;
-
-typedef struct {
-    PyObject *block;
-    Py_buffer view;
-} LargeBlock;
-
-typedef struct {
     PyObject_HEAD
     SlotStore *tier[HW_TIERS_MAX]; /* NULL: never needed */
     uint32_t tiers;                /* those that are used */
@@ -36,50 +24,6 @@ typedef struct {
 typedef struct {
     uint64_t size_bytes, alignment;
 } request;
-
-/* ------------------------------------------------------------------------------------------------- large blocks */
-
-static PyObject *detach_large(LargeStore *store, BufferObject *buffer) {
-    LargeBlock *large = buffer->detail;
-    PyObject *block = large->block;
-    PyBuffer_Release(&large->view);
-    PyMem_Free(large);
-    store->blocks--;
-    store->bytes -= (uint64_t)buffer->size_bytes;
-    store->totals->committed -= (uint64_t)buffer->size_bytes;
-    hw_totals_give(store->totals, (uint64_t)buffer->size_bytes, (uint64_t)buffer->size_bytes);
-    return block;
-}
-
-static void take_large_back(BlockStore *head, BufferObject *buffer) {
-    LargeStore *store = (LargeStore *)head;
-    hw_chunk_give_quietly(store->upstream, detach_large(store, buffer));
-}
-
-static PyObject *acquire_large(TieredPoolObject *self, const request *r, bool raises) {
-    LargeBlock *large = PyMem_New(LargeBlock, 1);
-    if (large == NULL) return PyErr_NoMemory();
-    int result = hw_chunk_take(self->upstream, r->size_bytes, r->alignment, raises, &large->block, &large->view);
-    if (result <= 0) {
-        PyMem_Free(large);
-        self->totals.failed++;
-        return result == 0 ? Py_NewRef(Py_None) : NULL;
-    }
-    BufferObject *buffer = hw_buffer_new(&HwBuffer_Type, (PyObject *)self, &self->large.head, large->view.buf,
-                                         (Py_ssize_t)r->size_bytes, HW_SLOT_NONE);
-    if (buffer == NULL) {
-        PyBuffer_Release(&large->view);
-        hw_chunk_give_quietly(self->upstream, large->block);
-        PyMem_Free(large);
-        return NULL;
-    }
-    buffer->detail = large;
-    self->large.blocks++;
-    self->large.bytes += r->size_bytes;
-    hw_totals_obtain(&self->totals, r->size_bytes);
-    hw_totals_take(&self->totals, r->size_bytes, r->size_bytes);
-    return (PyObject *)buffer;
-}
 
 /* --------------------------------------------------------------------------------------------- acquire and release */
 
@@ -120,7 +64,7 @@ static PyObject *acquire(TieredPoolObject *self, const request *r, bool raises) 
     uint32_t tier = tier_of(self, r);
     PyObject *buffer;
     if (tier == HW_TIERS_MAX) {
-        buffer = acquire_large(self, r, raises);
+        buffer = hw_large_acquire(&self->large, (PyObject *)self, r->size_bytes, r->alignment, raises);
     } else {
         SlotStore *store = store_of(self, tier);
         buffer = store ? hw_store_acquire(store, (PyObject *)self, r->size_bytes, raises) : NULL;
@@ -131,16 +75,10 @@ static PyObject *acquire(TieredPoolObject *self, const request *r, bool raises) 
 
 /* A live buffer of this pool that nobody looks at. 0, or -1 with the error set: it is released in either case. */
 static int release(TieredPoolObject *self, BufferObject *buffer) {
-    int result = 0;
-    if (buffer->detail == NULL) {
-        hw_store_release((SlotStore *)buffer->store, buffer);
-        hw_buffer_retire(buffer); /* the caller keeps the pool */
-    } else {
-        PyObject *block = detach_large(&self->large, buffer);
-        hw_buffer_retire(buffer);
-        result = hw_chunk_give(self->upstream, block);
-    }
-    return result;
+    if (buffer->store == &self->large.head) return hw_large_release(&self->large, buffer);
+    hw_store_release((SlotStore *)buffer->store, buffer);
+    hw_buffer_retire(buffer); /* the caller keeps the pool */
+    return 0;
 }
 
 static int parse_request(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, request *r) {
@@ -295,7 +233,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     if (self == NULL) return NULL;
     self->upstream = Py_NewRef(upstream);
     self->tiers = hw_tiers_of(largest_bytes, 1) + 1;
-    self->large = (LargeStore){.head.take_back = take_large_back, .upstream = upstream, .totals = &self->totals};
+    hw_large_open(&self->large, upstream, &self->totals);
     return (PyObject *)self;
 }
 
@@ -315,6 +253,7 @@ static void pool_finalize(TieredPoolObject *self) {
 static int pool_clear(TieredPoolObject *self) {
     for (uint32_t tier = 0; tier < self->tiers; tier++)
         if (self->tier[tier] != NULL) self->tier[tier]->chunks.upstream = NULL;
+    self->large.upstream = NULL;
     Py_CLEAR(self->upstream);
     return 0;
 }

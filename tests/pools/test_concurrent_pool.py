@@ -199,6 +199,19 @@ class TestThreads:
             assert all(pool.try_acquire() is not None for pool in kept)
         assert [pool.thread_count for pool in kept] == [1] * 10
 
+    def test_dropped_by_an_exception_on_a_thread_without_a_cache(self, heap: hw.Heap[Any]) -> None:
+        pool = hw.ConcurrentPool(heap, 64)
+        handed = [pool.acquire()]
+
+        def fail() -> None:
+            buffer = handed.pop()
+            raise KeyError(buffer.size_bytes)
+
+        with pytest.raises(KeyError, match="64"):
+            in_thread(fail)
+        assert pool.statistics().block_count == 0
+        pool.check()
+
     def test_a_forked_child(self) -> None:
         program = """
 import os, threading
