@@ -153,6 +153,51 @@ def test_exactly_what_is_declared_succeeds(state: State, method: str) -> None:
         subject.view.release()
 
 
+# ---- every short life ----------------------------------------------------------------------------------------------
+
+
+def live(path: tuple[str, ...], heap: hw.Heap[hw.BestFit]) -> tuple[Any, State, list[memoryview]]:
+    """Take these steps; return the memory, where the life cycle says that it is, and the views that are out."""
+    memory: Any = hw.Memory(heap, quarantine=hw.Quarantine())
+    state, views = State.FREE, list[memoryview]()
+    for step in path:
+        if step == "conceal":
+            views.pop().release()
+            state = state if views else after(state, Event.CONCEAL)
+        elif step == "view":
+            views.append(memory.view())
+            state = after(state, Event.EXPOSE)
+        else:
+            memory = getattr(memory, step)(*([8] if "allocate" in step else []))
+            state = after(state, STEPS[step])
+    return memory, state, views
+
+
+def test_every_life_of_up_to_eight_steps() -> None:
+    """Exhaustive: after each, exactly the declared steps succeed. So nothing comes back to life but by reuse."""
+    heap = hw.Heap[hw.BestFit](hw.AnonymousSpace("1MiB"))
+    lives: list[tuple[str, ...]] = [()]
+    seen = refused = 0
+    while lives:
+        path = lives.pop()
+        memory, state, views = live(path, heap)
+        assert memory.state is state
+        assert heap.counters()["block_count"] == (state in READABLE)
+        seen += 1
+        possible = [step for step in STEPS if declared(state, step)] + ["conceal"] * bool(views)
+        for step in sorted(set(STEPS) - set(possible)):
+            with pytest.raises((hw.InvalidTransition, hw.ViewExported)):
+                CALLS[step](memory)
+            assert memory.state is state
+            refused += 1
+        if len(path) < 8:
+            lives.extend((*path, step) for step in possible)
+        for view in views:
+            view.release()
+    assert seen > 1000
+    assert refused > 4 * seen
+
+
 # ---- random programs against the life cycle ------------------------------------------------------------------------
 
 
