@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapwright.prove import conformance, games, life, schedules, smt, tiled_heap, words
+from heapwright.prove import conformance, games, life, ownership, schedules, smt, tiled_heap, words
 from heapwright.prove.theorem import Theorem
 
 THEOREMS: tuple[Theorem, ...] = (
@@ -12,6 +12,7 @@ THEOREMS: tuple[Theorem, ...] = (
     *life.THEOREMS,
     *schedules.THEOREMS,
     *games.THEOREMS,
+    *ownership.THEOREMS,
     *conformance.THEOREMS,
 )
 

@@ -8,10 +8,14 @@ schedules that lead to the same state are one from there on.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, TypeVar
 
 from heapwright.prove.theorem import Counterexample, Finding, Grade, Held, Mutant, Scope, Subject, Theorem
+
+M = TypeVar("M", bound=Hashable)
 
 LIMIT = 3
 SIZES = (2, 1, 2, 1)  #: what each thread asks for; no two threads with 2 fit at once
@@ -30,12 +34,6 @@ class _Moment:
         at = (*self.at[:thread], to, *self.at[thread + 1 :])
         notes = self.note if note is None else (*self.note[:thread], note, *self.note[thread + 1 :])
         return replace(self, charged=self.charged + charge, out=self.out + out, at=at, note=notes)
-
-
-class _Move(NamedTuple):
-    thread: int
-    what: str
-    to: _Moment
 
 
 START, CHECKED, CHARGED, SERVED, RETURNING, DONE = range(6)
@@ -70,37 +68,61 @@ def _next(at: int, size: int, fits: bool, note: bool, fault: str | None) -> list
     return []
 
 
-def _moves(now: _Moment, fault: str | None) -> list[_Move]:
+def _moves(now: _Moment, fault: str | None) -> list[tuple[str, _Moment]]:
     """Return what can happen next; the upstream may refuse at any time."""
     moves = []
     for thread, at in enumerate(now.at):
         size = SIZES[thread]
         fits = now.charged + size <= LIMIT
         moves += [
-            _Move(thread, what, now.step(thread, *to)) for what, *to in _next(at, size, fits, now.note[thread], fault)
+            (f"thread {thread} {what}", now.step(thread, *to))
+            for what, *to in _next(at, size, fits, now.note[thread], fault)
         ]
     return moves
+
+
+def explore(first: M, moves: Callable[[M], list[tuple[str, M]]], wrong: Callable[[M, bool], str | None]) -> Finding:
+    """Visit every moment that can follow the first; the shortest way to one that is wrong is the counterexample.
+
+    Parameters
+    ----------
+    first
+        A hashable value: all there is to know.
+    moves
+        What can happen next: in words, and the moment after it. None: it is over.
+    wrong
+        ``wrong(moment, over)``: what does not hold, or None.
+    """
+    came_from: dict[M, tuple[M, str] | None] = {first: None}
+    frontier = deque([first])
+    while frontier:
+        now = frontier.popleft()
+        following = moves(now)
+        shown = wrong(now, not following)
+        if shown:
+            return Counterexample(f"{'; '.join(_history(now, came_from))}: {shown}")
+        for what, then in following:
+            if then not in came_from:
+                came_from[then] = now, what
+                frontier.append(then)
+    return Held(f"{len(came_from):,} states")
+
+
+def _history(now: M, came_from: dict[M, tuple[M, str] | None]) -> list[str]:
+    steps: list[str] = []
+    while (before := came_from[now]) is not None:
+        now, what = before
+        steps.insert(0, what)
+    return steps
 
 
 def _limit(size: int, mutant: str | None) -> Finding:
     """Visit every state that `size` threads can reach."""
     first = _Moment(0, 0, (START,) * size, (False,) * size)
-    came_from: dict[_Moment, tuple[_Moment, str] | None] = {first: None}
-    frontier = deque([first])
-    while frontier:
-        now = frontier.popleft()
-        moves = _moves(now, mutant)
-        wrong = _wrong(now, ended=not moves)
-        if wrong:
-            return Counterexample(f"{'; '.join(_history(now, came_from))}: {wrong}")
-        for move in moves:
-            if move.to not in came_from:
-                came_from[move.to] = now, f"thread {move.thread} {move.what}"
-                frontier.append(move.to)
-    return Held(f"{len(came_from):,} states")
+    return explore(first, partial(_moves, fault=mutant), _wrong)
 
 
-def _wrong(now: _Moment, *, ended: bool) -> str | None:
+def _wrong(now: _Moment, ended: bool) -> str | None:
     if now.out > LIMIT:
         return f"{now.out} of {LIMIT} bytes are out"
     if now.charged > LIMIT:
@@ -110,14 +132,6 @@ def _wrong(now: _Moment, *, ended: bool) -> str | None:
     if ended and (now.charged, now.out) != (0, 0):
         return f"all have ended, and {now.charged} bytes are charged"
     return None
-
-
-def _history(now: _Moment, came_from: dict[_Moment, tuple[_Moment, str] | None]) -> list[str]:
-    steps: list[str] = []
-    while (before := came_from[now]) is not None:
-        now, what = before
-        steps.insert(0, what)
-    return steps
 
 
 THEOREMS = (

@@ -104,6 +104,31 @@ def _closure(folder: Path, start: str) -> list[Path]:
     return [folder / file for file in sorted(seen) if file.endswith(".c")]
 
 
+def _built(files: list[Path], options: list[str], target: Path) -> Path:
+    command = [compiler(), "-std=c11", "-g0", "-w", "-DNDEBUG", *options, *map(str, files), "-o", str(target)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    if built.returncode != 0:
+        raise Undecided(
+            f"it does not compile: {built.stderr.strip().splitlines()[0] if built.stderr else built.returncode}"
+        )
+    return target
+
+
+@cache
+def program(harness: str, core: str, patches: tuple[Patch, ...] = ()) -> Path:
+    """Return a program: a harness over one file of the core, with the patches in it, or, without any, under UBSan.
+
+    Raises
+    ------
+    Undecided
+        It does not compile.
+    """
+    folder = sources(patches)
+    files = [HARNESS / harness, *_closure(folder, f"core/{core}")]
+    target = Path(_workshop().name, f"{folder.name}-{Path(harness).stem}")
+    return _built(files, [f"-I{folder}", "-O1", *(() if patches else SANITIZE)], target)
+
+
 @cache
 def library(patches: tuple[Patch, ...] = ()) -> Path:
     """Return a shared library of the strategies with the patches in it, or, without any, under UBSan; built once.
@@ -116,12 +141,6 @@ def library(patches: tuple[Patch, ...] = ()) -> Path:
     folder = sources(patches)
     target = Path(_workshop().name, f"{folder.name}.so")
     files = [HARNESS / "lockstep.c", *_closure(folder, "core/strategies.c")]
-    options = ["-std=c11", "-g0", "-w", "-fPIC", "-shared", "-DNDEBUG", f"-I{folder}"]
+    options = ["-fPIC", "-shared", f"-I{folder}"]
     options += ["-O0"] if patches else ["-O1", *SANITIZE]  # a mutant is built to be refuted at once, not to run long
-    command = [compiler(), *options, *map(str, files), "-o", str(target)]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    if built.returncode != 0:
-        raise Undecided(
-            f"it does not compile: {built.stderr.strip().splitlines()[0] if built.stderr else built.returncode}"
-        )
-    return target
+    return _built(files, options, target)

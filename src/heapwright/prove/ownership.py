@@ -1,0 +1,293 @@
+"""Ownership: counts, ends, cycles and weak handles, on the C that ships; and the race of an upgrade with the last drop.
+
+Every graph of a few nodes with two references each, and every set of nodes that somebody holds, is built in the C
+(`harness/ownership.c`) and compared with counting and reachability by their definitions. The race is explored step by
+step on a model of the atomic instructions.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+from heapwright.prove.schedules import explore
+from heapwright.prove.shipped import Patch, program
+from heapwright.prove.theorem import (
+    Check,
+    Counterexample,
+    Finding,
+    Grade,
+    Held,
+    Mutant,
+    Scope,
+    Subject,
+    Theorem,
+    Undecided,
+)
+
+TIMEOUT_S = 600
+
+
+class _Fault(NamedTuple):
+    name: str
+    says: str
+    patch: Patch
+    sketch: str = ""
+
+    @property
+    def mutant(self) -> Mutant:
+        return Mutant(self.name, self.says, self.sketch)
+
+
+def _in(file: str, old: str, new: str) -> Patch:
+    return Patch(f"core/shared_graph.{file}", old, new)
+
+
+_TESTED_FIRST = _Fault(
+    "tests-before-it-decrements",
+    "whoever finds one owner ends the node and takes nothing off the count",
+    _in("h", "    if (before == 1) return HW_SHARED_DEAD;", "    if (before == 2) return HW_SHARED_DEAD;"),
+)
+_DEAD_KEEPS = _Fault(
+    "the-dead-keep-their-references",
+    "a node that ends does not give up what it owned",
+    _in("c", "release_reference(graph, graph->slots[node->first + i]);", "(void)node->first;"),
+)
+_NOT_SUSPECTED = _Fault(
+    "nobody-is-suspected",
+    "a node that lost an owner and lived is not remembered",
+    _in("c", "    graph->candidates[graph->candidates_count++] = number;", "    (void)number;"),
+)
+_COUNTS = (
+    _TESTED_FIRST,
+    _DEAD_KEEPS,
+    _Fault(
+        "clone-is-a-copy",
+        "a clone does not count",
+        _in(
+            "h",
+            "atomic_fetch_add_explicit(&node->strong, 1, memory_order_relaxed) <",
+            "atomic_load_explicit(&node->strong, memory_order_relaxed) <",
+        ),
+        "D1",
+    ),
+    _Fault(
+        "ended-at-once-with-its-owner",
+        "a node that loses an owner ends, others or not",
+        _in("h", "    if (before == 1) return HW_SHARED_DEAD;", "    if (before != 0) return HW_SHARED_DEAD;"),
+    ),
+)
+_COLLECTS = (
+    _Fault(
+        "not-restored",
+        "what an owned node reaches is not seen to be owned",
+        _in("c", "            graph->nodes[target].trial = top;\n            top = target;", ""),
+    ),
+    _Fault(
+        "references-not-taken-off",
+        "references inside the closure count as owners: a cycle owns itself for ever",
+        _in(
+            "c",
+            "look_at(graph, &seen, target);\n            graph->nodes[target].trial--;",
+            "look_at(graph, &seen, target);",
+        ),
+    ),
+    _Fault(
+        "garbage-not-cut",
+        "garbage keeps its references to garbage, whose numbers may be somebody else's by the time they are given up",
+        _in("c", "== GREY)) *slot = NONE;", "== GREY)) continue;"),
+    ),
+    _Fault(
+        "colours-not-restored",
+        "a collection that gives up leaves its colours behind",
+        _in(
+            "c",
+            "            graph->nodes[number].colour = WHITE;\n        return result.aborted",
+            "            (void)number;\n        return result.aborted",
+        ),
+    ),
+    _NOT_SUSPECTED,
+)
+_WEAKLY = (
+    _Fault(
+        "weak-holds-strong",
+        "a weak handle is one more owner",
+        _in("c", "    atomic_fetch_add_explicit(&graph->nodes[number].weak, 1, memory_order_relaxed);\n}",
+            "    atomic_fetch_add_explicit(&graph->nodes[number].weak, 1, memory_order_relaxed);\n"
+            "    atomic_fetch_add_explicit(&graph->nodes[number].strong, 1, memory_order_relaxed);\n}"),
+        "D2",
+    ),
+    _Fault(
+        "upgraded-from-nothing",
+        "an upgrade does not look whether there is an owner",
+        _in("c", "while (now != 0 && now <", "while (now <"),
+    ),
+    _Fault(
+        "upgraded-without-a-count",
+        "an upgrade gives a handle that does not count",
+        _in("c", "&now, now + 1, memory_order_acquire", "&now, now, memory_order_acquire"),
+    ),
+)  # fmt: skip
+
+
+def _of_graphs(law: str, faults: tuple[_Fault, ...]) -> Check:
+    def check(size: int, mutant: str | None) -> Finding:
+        patches = tuple(fault.patch for fault in faults if fault.name == mutant)
+        built = program("ownership.c", "shared_graph.c", patches)
+        cases = 0
+        for nodes in range(1, size + 1):
+            try:
+                ran = subprocess.run(
+                    [built, law, str(nodes)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+                )
+            except subprocess.TimeoutExpired as late:
+                raise Undecided(f"{nodes} nodes took more than {TIMEOUT_S} s") from late
+            said = ran.stdout.strip()
+            if ran.returncode == 3 and said.startswith("fails: "):
+                return Counterexample(said.removeprefix("fails: "))
+            if ran.returncode != 0 or not said.startswith("holds: "):
+                raise Undecided(f"the harness ended with {ran.returncode}: {(ran.stderr or said)[-200:]}")
+            cases += int(said.split()[1])
+        return Held(f"{cases:,} graphs with their handles")
+
+    return check
+
+
+def _law(name: str, statement: str, formula: str, law: str, faults: tuple[_Fault, ...]) -> Theorem:
+    return Theorem(
+        name=f"owners-{name}",
+        subject=Subject.CODE,
+        method="exhaustive",
+        grade=Grade.PROVED_TO,
+        statement=statement,
+        formula=formula,
+        scope=Scope("every graph of at most {n} nodes with two references each, every set of handles", 3, 4),
+        assumptions=("one thread: the atomic steps are in owners-upgrade, and under a race detector in the tests",),
+        mutants=tuple(fault.mutant for fault in faults),
+        check=_of_graphs(law, faults),
+    )
+
+
+# ------------------------------------------------------------------------------------------ the race with the last drop
+
+HOLDS, LOADED, USES, DROPS, LOADED_DROP, DONE = range(6)
+
+
+@dataclass(frozen=True)
+class _Race:
+    """One node; thread 0 has the only handle, the others have weak ones. `saw`: what a thread has loaded."""
+
+    strong: int
+    ended: int
+    at: tuple[int, ...]
+    saw: tuple[int, ...]
+    used_after_end: bool = False
+
+    def step(self, thread: int, to: int, strong: int | None = None, saw: int = 0, ended: int = 0) -> _Race:
+        return replace(
+            self,
+            strong=self.strong if strong is None else strong,
+            ended=self.ended + ended,
+            at=(*self.at[:thread], to, *self.at[thread + 1 :]),
+            saw=(*self.saw[:thread], saw, *self.saw[thread + 1 :]),
+            used_after_end=self.used_after_end or (self.at[thread] == USES and self.ended > 0),
+        )
+
+
+def _steps(now: _Race, fault: str | None) -> list[tuple[str, _Race]]:
+    steps = []
+    for thread, at in enumerate(now.at):
+        who, saw = f"thread {thread}", now.saw[thread]
+        if at == HOLDS:  # a weak handle: upgrade
+            if fault == "adds-without-looking":
+                steps.append((f"{who} adds", now.step(thread, USES, now.strong + 1)))
+            else:
+                steps.append((f"{who} loads {now.strong}", now.step(thread, LOADED, saw=now.strong)))
+        elif at == LOADED and saw == 0:
+            steps.append((f"{who} gets nothing", now.step(thread, DONE)))
+        elif at == LOADED and fault == "stores-what-it-loaded":
+            steps.append((f"{who} stores {saw + 1}", now.step(thread, USES, saw + 1)))
+        elif at == LOADED:
+            if now.strong == saw:
+                steps.append((f"{who} exchanges {saw} for {saw + 1}", now.step(thread, USES, saw + 1)))
+            else:
+                steps.append((f"{who} is too late", now.step(thread, HOLDS)))
+        elif at == USES:
+            steps.append((f"{who} uses the value", now.step(thread, DROPS)))
+        elif at == DROPS and fault in {"tests-then-decrements", "decrements-in-two-steps"}:
+            steps.append((f"{who} loads {now.strong}", now.step(thread, LOADED_DROP, saw=now.strong)))
+        elif at == DROPS:
+            last = now.strong == 1
+            steps.append((f"{who} drops{' the last' * last}", now.step(thread, DONE, now.strong - 1, ended=last)))
+        elif at == LOADED_DROP:
+            left = saw - 1 if fault == "decrements-in-two-steps" else now.strong - 1
+            steps.append((f"{who} leaves {left}", now.step(thread, DONE, left, ended=saw == 1)))
+    return steps
+
+
+def _amiss(now: _Race, over: bool) -> str | None:
+    if now.used_after_end:
+        return "the value is used after its end"
+    if now.ended > 1:
+        return "the value ends twice"
+    if over and now.ended == 0:
+        return "nobody has the value any more, and it has not ended"
+    return None
+
+
+def _upgrades(size: int, mutant: str | None) -> Finding:
+    first = _Race(1, 0, (USES, *(HOLDS,) * (size - 1)), (0,) * size)
+    return explore(first, partial(_steps, fault=mutant), _amiss)
+
+
+THEOREMS = (
+    _law(
+        "count",
+        "A node's count is the number of its owners after every step, and its value ends once, when that becomes zero.",
+        "strong(v) = #handles(v) + #{(u, i) : u alive, u.i = v};   ended(v) ⇔ strong(v) = 0",
+        "count",
+        _COUNTS,
+    ),
+    _law(
+        "acyclic",
+        "Counting alone leaves nothing behind where no node can reach itself; with cycles it does, so the sketches' "
+        "theorem (counting prevents leaks) is false, and this is the part of it that is true.",
+        "acyclic(G) ⇒ alive = reach(handles)",
+        "acyclic",
+        (_DEAD_KEEPS, _TESTED_FIRST, _COUNTS[2]),
+    ),
+    _law(
+        "collect",
+        "After a collection, by closure or by sweep, and whatever collections gave up before it, exactly what somebody "
+        "can reach is alive, its counts are right, and each of the others has ended once.",
+        "alive after collect = reach(handles);   an aborted collect changes nothing",
+        "collect",
+        _COLLECTS,
+    ),
+    _law(
+        "weak",
+        "A weak handle gives a handle exactly while the node has an owner: it neither keeps it nor brings it back.",
+        "upgrade(v) ≠ ⊥ ⇔ strong(v) > 0",
+        "weak",
+        _WEAKLY,
+    ),
+    Theorem(
+        name="owners-upgrade",
+        subject=Subject.MODEL,
+        method="schedules",
+        grade=Grade.PROVED_TO,
+        statement="An upgrade that races with the last drop gives a value that has not ended, or nothing.",
+        formula="∀ schedules: use(v) before end(v);   end(v) once, and in the end",
+        scope=Scope("every interleaving of one owner and {n} threads in all that upgrade, use and drop", 3, 4),
+        assumptions=("loads, exchanges and additions of one word are atomic and in one order",),
+        mutants=(
+            Mutant("stores-what-it-loaded", "an upgrade loads the count and stores one more, in two steps"),
+            Mutant("adds-without-looking", "an upgrade adds one, whatever the count is"),
+            Mutant("tests-then-decrements", "a drop looks whether it is the last before it decrements", "D1"),
+            Mutant("decrements-in-two-steps", "a drop loads the count and stores one less"),
+        ),
+        check=_upgrades,
+    ),
+)
