@@ -310,7 +310,8 @@ class CorruptedHeap(HeapwrightError, RuntimeError):
     Attributes
     ----------
     invariant : str; its name in native/core/fit.h (I1 ... I7) or native/core/ordered.h (O1 ... O6), or for the
-        pooled allocator in native/core/page_heap.h and slab.h, or for pools in slots.h (F1 ... F7) and depot.h (M1 ... M7)
+        pooled allocator in native/core/page_heap.h and slab.h, for pools in slots.h (F1 ... F7) and depot.h
+        (M1 ... M7)
     offset_bytes : int; where in the space
     """
 
