@@ -27,6 +27,17 @@ sys.exit(7)
 """
 
 
+@pytest.fixture(autouse=True)
+def dispositions_of_a_terminal() -> Iterator[None]:
+    """Whoever starts pytest in the background or with nohup makes it, and all that it starts, ignore these."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a program under `heapwright run` in a session of its own, and wait until it says that it is ready."""

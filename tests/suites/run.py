@@ -5,7 +5,8 @@
     python tests/suites/run.py numpy --allocator system
     python tests/suites/run.py numpy --baseline-only
 
-The outcomes without us are kept under build/suites, by versions of Python and of the library, and reused.  A
+The outcomes without us are kept under build/suites, and reused in the same environment: the same Python, and the
+same version of everything that is installed (a newer setuptools was enough to fail eight of NumPy's tests).  A
 test that ends differently is tried again on its own, both ways: some tests of these suites are random, depend on
 the order, or are skipped when the machine has too little free memory at that moment.  One that also varies without
 us, or that ends the same when it is tried again, is listed with that verdict and does not count as a difference.
@@ -14,6 +15,7 @@ Exits with 1 if any test ends differently because of us.
 """
 
 import argparse
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -87,13 +89,19 @@ def main() -> int:
 
 
 def baseline(suite: Suite, fresh: bool) -> Outcomes:
-    python = "".join(map(str, sys.version_info[:2]))
-    kept = KEPT / f"{suite.distribution}-{suite.version}-py{python}.json"
+    kept = KEPT / f"{suite.distribution}-{suite.version}-{installed()}.json"
     if not kept.exists() or fresh:
         outcomes = run_pytest(suite, suite.targets, under=None)
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(outcomes, indent=0) + "\n")
     return dict(json.loads(kept.read_text()))
+
+
+def installed() -> str:
+    """A name for this environment: Python's version, and a digest of what is installed beside us."""
+    python = "".join(map(str, sys.version_info[:2]))
+    found = {f"{each.name} {each.version}" for each in importlib.metadata.distributions() if each.name != "heapwright"}
+    return f"py{python}-{hashlib.sha256(' '.join(sorted(found)).encode()).hexdigest()[:8]}"
 
 
 def compare(suite: Suite, without: Outcomes, allocator: str) -> int:
