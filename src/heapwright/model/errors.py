@@ -174,7 +174,7 @@ class PoolExhausted(HeapwrightError, MemoryError):
     def __init__(self, *, pool: str, block_bytes: int, capacity: int, live_count: int) -> None:
         super().__init__(
             f"cannot acquire {block_bytes} B from {pool}: {live_count} of {capacity} buffers are live. "
-            "Release buffers, or create the pool with a greater capacity or with none",
+            "Release buffers, or create the pool with a greater capacity",
             pool=pool,
             block_bytes=block_bytes,
             capacity=capacity,
