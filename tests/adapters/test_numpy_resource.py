@@ -451,3 +451,21 @@ assert hw.adapters.numpy.heap_of(a) is heap
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "program.py:5" in (tmp_path / "out.json").read_text()
+
+
+def test_a_mark_is_not_released_under_an_array() -> None:
+    heap = hw.Heap[hw.Bump](hw.AnonymousSpace("1MiB"))
+    with adapter.using(heap):
+        mark = heap.mark()
+        block = heap.allocate(100)
+        array = np.full(5000, 7, np.uint8)
+    with pytest.raises(hw.ViewExported, match="release the mark"):
+        heap.release(mark)
+    assert mark.is_open
+    assert block.state is hw.State.ALLOCATED
+    assert int(array.min()) == 7
+    del array
+    heap.release(mark)
+    assert block.state is hw.State.FREED
+    assert live(heap) == []
+    heap.check()

@@ -17,10 +17,9 @@ from heapwright.model.statistics import HeapStatistics
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault  # PEP 696, which Python has from 3.13 on
 
-    S = TypeVarWithDefault("S", bound=Strategy, default=Any)  # so that Heap(space) needs no annotation
+    S = TypeVarWithDefault("S", bound=Strategy, default=Any, covariant=True)  # so that Heap(space) needs no annotation
 else:
-    S = TypeVar("S", bound=Strategy)
-M = TypeVar("M", bound=StackingStrategy)
+    S = TypeVar("S", bound=Strategy, covariant=True)
 
 _FUSED: dict[str, type[_native.Heap]] = {
     "first-fit": _native.FirstFitHeap,
@@ -147,7 +146,7 @@ class Heap(_native.Heap, Generic[S]):
             state = State.ALLOCATED if live else State.FREE
             yield BlockSeen(base + offset, size, permissions, state, requested, offset)
 
-    def mark(self: Heap[M]) -> Mark:
+    def mark(self: Heap[StackingStrategy]) -> Mark:
         """Return a mark: `release` of it frees every block allocated since. O(1).
 
         Marks nest. As a context manager a mark is released at the end of the block.
@@ -172,7 +171,7 @@ class Heap(_native.Heap, Generic[S]):
         """
         return Mark(self, *self.set_mark())
 
-    def release(self: Heap[M], mark: Mark) -> None:
+    def release(self: Heap[StackingStrategy], mark: Mark) -> None:
         """Free every block allocated since a mark, and end that mark and all later ones.
 
         Their handles are dead afterwards. O(blocks allocated since, whose handles must be told).

@@ -18,5 +18,10 @@ def bottom_is_not_a_block() -> None:
     heap.try_allocate(1).view()  # error: mypy[union-attr] pyright[reportOptionalMemberAccess]
 
 
+def only_stacked_blocks_have_marks() -> None:
+    by_size = hw.Heap[hw.BestFit](hw.AnonymousSpace("1MiB"))
+    by_size.mark()  # error: mypy[misc] pyright[reportAttributeAccessIssue]
+
+
 def a_heap_is_not_a_strategy() -> None:
     hw.Heap[hw.Arena](hw.AnonymousSpace(1))  # error: mypy[type-var] pyright[reportInvalidTypeArguments]

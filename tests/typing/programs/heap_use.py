@@ -22,6 +22,15 @@ def blocks() -> None:
     heap.deallocate(heap.reallocate(block, 8192))
 
 
+def marks() -> None:
+    stacked = hw.Heap[hw.Bump](hw.AnonymousSpace("1MiB"))
+    mark = assert_type(stacked.mark(), hw.Mark)
+    assert_type(stacked.allocate(1), hw.Block)
+    stacked.release(mark)
+    with stacked.mark():
+        stacked.allocate(1)
+
+
 def adaptors() -> None:
     limited = hw.Limiting(heap, "64KiB")
     assert_type(hw.Limiting(limited, 1000).allocate(10), hw.Block)
