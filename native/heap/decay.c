@@ -22,36 +22,42 @@ static uint64_t look(hw_heap *heap, int64_t now_ns) {
 
 void hw_decay_set(hw_heap *heap, int64_t window_ns, int64_t now_ns) {
     hw_heap_restart_peak(heap);
-    heap->decay = (hw_decay){.epoch_start_ns = now_ns, .due_ns = now_ns};
+    heap->decay = (hw_decay){.epoch_start_ns = now_ns, .due_ns = now_ns, .settled = {.limit = UINT64_MAX}}; /* never yet */
     if (window_ns >= 0) heap->decay.epoch_ns = window_ns / HW_DECAY_EPOCHS + 1;
+}
+
+static hw_decay_state state_of(const hw_heap *heap, uint64_t limit) {
+    hw_strategy_totals t = hw_strategy_totals_of(heap->control);
+    return (hw_decay_state){limit, t.allocated, t.total_allocated, t.freed_blocks};
+}
+
+static bool is_same(hw_decay_state a, hw_decay_state b) {
+    return a.limit == b.limit && a.allocated == b.allocated && a.total_allocated == b.total_allocated &&
+           a.freed_blocks == b.freed_blocks;
 }
 
 /* Begins a round if the law asks for one. What a round has to leave depends on how much of what is free shares its units
  * with live blocks; the round before has measured that. So a first round may leave too much, and a second one does not. */
 static bool begin(hw_heap *heap, uint64_t limit) {
     hw_decay *decay = &heap->decay;
-    uint64_t committed = heap->space->committed_bytes, allocated = hw_strategy_totals_of(heap->control).allocated;
-    if (committed <= limit) return false;
-    if (limit == decay->settled.limit && allocated == decay->settled.allocated && committed == decay->settled.committed)
-        return false;
-    uint64_t taken = allocated + decay->shared_bytes;
+    hw_decay_state now = state_of(heap, limit);
+    if (heap->space->committed_bytes <= limit || is_same(now, decay->settled)) return false;
+    uint64_t taken = now.allocated + decay->shared_bytes;
     size_t unit = heap->space->unit_bytes;
     decay->keep_bytes = taken < limit ? (limit - taken) / unit * unit : 0;
+    decay->begun = now;
     hw_purge_begin(heap, decay->keep_bytes, unit);
     decay->own_round = heap->purge.rounds;
     return true;
 }
 
 /* After a round of our own. */
-static void settle(hw_heap *heap, uint64_t limit) {
+static void settle(hw_heap *heap) {
     hw_decay *decay = &heap->decay;
-    uint64_t committed = heap->space->committed_bytes, allocated = hw_strategy_totals_of(heap->control).allocated;
-    uint64_t taken = allocated + decay->keep_bytes;
+    uint64_t committed = heap->space->committed_bytes;
+    uint64_t taken = hw_strategy_totals_of(heap->control).allocated + decay->keep_bytes;
     decay->shared_bytes = committed > taken ? committed - taken : 0;
-    if (decay->keep_bytes != 0) return;
-    decay->settled.limit = limit;
-    decay->settled.allocated = allocated;
-    decay->settled.committed = committed;
+    if (decay->keep_bytes == 0) decay->settled = decay->begun;
 }
 
 int hw_decay_tick(hw_heap *heap, int64_t now_ns, int64_t budget_ns, size_t *returned_bytes) {
@@ -63,7 +69,7 @@ int hw_decay_tick(hw_heap *heap, int64_t now_ns, int64_t budget_ns, size_t *retu
     bool own = decay->own_round == heap->purge.rounds;
     int result = hw_purge_slice(heap, budget_ns, returned_bytes);
     if (result != 0) return result;
-    if (own) settle(heap, limit);
+    if (own) settle(heap);
     return begin(heap, limit) ? HW_PURGE_MORE : 0;
 }
 

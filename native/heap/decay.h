@@ -26,6 +26,11 @@
 #define HW_DECAY_SLACK_SHIFT 4
 #define HW_DECAY_SHARE 20
 
+/* Differs whenever a block has come, gone, grown or shrunk: equal sums alone could be one that went and one that came. */
+typedef struct {
+    uint64_t limit, allocated, total_allocated, freed_blocks;
+} hw_decay_state;
+
 typedef struct {
     int64_t epoch_ns; /* 0: there is no decay */
     int64_t epoch_start_ns, due_ns;
@@ -34,9 +39,8 @@ typedef struct {
     uint64_t own_round;                  /* the number of the last round that was begun for the law */
     size_t keep_bytes;                   /* what that round was to leave */
     size_t shared_bytes;                 /* what it found free and could not give back: its units have live blocks too */
-    struct {
-        uint64_t limit, allocated, committed;
-    } settled; /* when all that can go had gone: there is nothing to do until one of them changes */
+    hw_decay_state begun;   /* when it began: what is freed from then on it may pass by */
+    hw_decay_state settled; /* when all that can go had gone: there is nothing to do until this changes */
 } hw_decay;
 
 struct hw_heap;
