@@ -6,7 +6,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .SECONDARY:
-.PHONY: help setup run test test-slow check lint type sanitize sanitize-memory sanitize-threads fuzz bench bench-native suites prove prove-short prove-tools theorems docs clean
+.PHONY: help setup run test test-slow check lint type sanitize sanitize-memory sanitize-threads fuzz bench bench-native suites prove prove-short prove-tools lockstep theorems docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -127,6 +127,9 @@ prove: $(STAMP) ## check every theorem, and that each check finds its planted fa
 
 prove-short: $(STAMP) ## the same in smaller scopes: what CI runs
 	$(BIN)/heapwright prove --short
+
+lockstep: $(STAMP) ## ten million random operations, on every strategy and its definition side by side
+	nice $(BIN)/heapwright prove --only 'lockstep-*'
 
 prove-tools: ## CBMC, the model checker for the C core, into build/cbmc; nothing is installed
 	tools/install-cbmc.sh

@@ -8,7 +8,7 @@ import pytest
 import heapwright as hw
 from heapwright import _native
 from heapwright.model.fits import FitModel, best_fit, worst_fit
-from heapwright.prove import Undecided, faults, lockstep, programs, shipped
+from heapwright.prove import Undecided, bounded, faults, lockstep, programs, shipped
 
 FAULTS = [*faults.FITS, *faults.TLSF, *faults.BUDDY, *faults.BUMP, *faults.SLAB, *faults.RELOCATION]
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
@@ -20,6 +20,10 @@ def test_every_fault_can_be_planted(fault: faults.Fault) -> None:
     assert planted != shipped.native()
     assert fault.patch.new in planted.joinpath(fault.patch.file).read_text()
     assert fault.strategy in _native.STRATEGIES
+
+
+def test_what_the_model_checker_patches_is_there_to_be_patched() -> None:
+    assert (shipped.sources(bounded.PATCHES) / "core" / "fit.c").is_file()
 
 
 def test_a_fault_that_does_not_fit_is_no_kill() -> None:

@@ -52,12 +52,13 @@ def main(words: list[str]) -> int:
     if options.help:
         sys.stdout.write(USAGE)
         return 0
-    theorems = options.chosen()
+    theorems, left_out = options.chosen()
     if options.list:
         sys.stdout.writelines(f"{line}\n" for line in _listing(theorems))
         return 0
     table = _Table(sys.stderr if options.json == "-" else sys.stdout, options.effort, detailed=bool(options.only))
     examined = list(table.fill(theorems))
+    table.leave_out(left_out)
     if options.json is not None:
         _write_json(options.json, document(examined, options.effort))
     strict = options.strict and any(e.verdict == "NOT RUN" for e in examined)
@@ -92,13 +93,16 @@ class _Options:
             else:
                 raise CommandLineError(f"prove does not know {word!r}; see `heapwright prove --help`")
 
-    def chosen(self) -> tuple[Theorem, ...]:
-        """Return the theorems that --only names: all of them without it."""
+    def chosen(self) -> tuple[tuple[Theorem, ...], tuple[Theorem, ...]]:
+        """Return the theorems that --only names, or all of them; and those that the short form leaves out."""
         for pattern in self.only:
             if not fnmatch.filter((theorem.name for theorem in THEOREMS), pattern):
                 raise CommandLineError(f"no theorem is called {pattern!r}; `heapwright prove --list` names them")
         named = [t for t in THEOREMS if any(fnmatch.fnmatch(t.name, pattern) for pattern in self.only)]
-        return tuple(named) if self.only else THEOREMS
+        if self.only:
+            return tuple(named), ()
+        late = tuple(t for t in THEOREMS if t.full_only and self.effort is Effort.SHORT and not self.list)
+        return tuple(t for t in THEOREMS if t not in late), late
 
 
 def document(examined: Sequence[Examination], effort: Effort) -> dict[str, object]:
@@ -183,6 +187,11 @@ class _Table:
                 yield one
         self._line("")
         self._line(_summary(examined))
+
+    def leave_out(self, theorems: Sequence[Theorem]) -> None:
+        """Name what this form does not check."""
+        if theorems:
+            self._below(0, f"Only in the full form: {', '.join(theorem.name for theorem in theorems)}")
 
     def _row(self, e: Examination) -> None:
         theorem = e.theorem

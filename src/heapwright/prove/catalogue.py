@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from heapwright.prove import conformance, games, life, ownership, schedules, smt, tiled_heap, words
-from heapwright.prove.theorem import Theorem
+from heapwright.prove import (
+    bounded,
+    calibration,
+    conformance,
+    games,
+    life,
+    live,
+    ownership,
+    schedules,
+    smt,
+    tiled_heap,
+    words,
+)
+from heapwright.prove.theorem import Subject, Theorem
 
-THEOREMS: tuple[Theorem, ...] = (
-    smt.CALIBRATION,
-    *tiled_heap.THEOREMS,
-    *words.THEOREMS,
-    *life.THEOREMS,
-    *schedules.THEOREMS,
-    *games.THEOREMS,
-    *ownership.THEOREMS,
-    *conformance.THEOREMS,
+_GROUPS = (
+    (smt.CALIBRATION,),
+    calibration.THEOREMS,
+    tiled_heap.THEOREMS,
+    words.THEOREMS,
+    life.THEOREMS,
+    schedules.THEOREMS,
+    games.THEOREMS,
+    bounded.THEOREMS,
+    live.THEOREMS,
+    ownership.THEOREMS,
+    conformance.THEOREMS,
+)
+_ORDER = list(Subject)
+
+THEOREMS: tuple[Theorem, ...] = tuple(
+    sorted((theorem for group in _GROUPS for theorem in group), key=lambda theorem: _ORDER.index(theorem.subject))
 )
 
 

@@ -57,6 +57,8 @@ def _entry(theorem: Theorem) -> Iterator[str]:
     yield f"    {theorem.formula}\n"
     grades = [theorem.grade_in(effort) for effort in Effort]
     over = [theorem.scope.says(effort) for effort in Effort]
+    if theorem.full_only:
+        grades, over = grades[1:] * 2, over[1:] * 2
     grade, scope = (" or ".join(dict.fromkeys(forms)) for forms in (grades, [over[1]]))
     yield f"- {grade} by {theorem.method}, over {scope}" + (f"; short form: {over[0]}" if over[0] != over[1] else "")
     for assumption in theorem.assumptions:

@@ -147,6 +147,8 @@ class Theorem:
         See `Check`.
     source
         Where the theorem comes from, if from elsewhere.
+    full_only
+        Takes too long for the short form, which leaves it out and says so.
     """
 
     name: str
@@ -160,6 +162,7 @@ class Theorem:
     check: Check
     assumptions: tuple[str, ...] = ()
     source: str = ""
+    full_only: bool = False
 
     def grade_in(self, effort: Effort) -> str:
         """Return the grade as it is printed: with its bound, where there is one.

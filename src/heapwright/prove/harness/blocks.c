@@ -46,8 +46,7 @@ static void greatest_keys(void *at) {
 static hw_fit heap;
 static hw_fit_block hw_prove_blocks[ENTRIES];
 static hw_ordered_node hw_prove_nodes[1]; /* as many holes as there can be are one leaf: a split would fail an assertion */
-static uint32_t hw_prove_heads[HEADS];
-static hw_segregated_link hw_prove_links[ENTRIES];
+static hw_segregated_link hw_prove_links[HEADS + ENTRIES];
 #include "core/fit.c"
 
 uint64_t nondet_u64(void);
@@ -94,7 +93,6 @@ static void any_state(void) {
         hw_prove_blocks[i] = (hw_fit_block){at, before.size[i], i > 0 ? i - 1 : HW_STRATEGY_NONE,
                                             i + 1 < count ? i + 1 : HW_STRATEGY_NONE,
                                             before.slack[i] << 1 | before.live[i]};
-        hw_prove_links[i].next = before.surplus[i];
         at += before.size[i];
         if (!before.live[i]) holes++;
         else live++, allocated += before.size[i] << SHIFT,
@@ -109,8 +107,9 @@ static void any_state(void) {
                                        .total_blocks = live, .peak_blocks = live, .holes = holes};
     before.totals = heap.totals;
     if (BY_CLASS) {
-        heap.index.lists.rows = 2;
-        for (uint32_t i = 0; i < HEADS; i++) hw_prove_heads[i] = HW_STRATEGY_NONE;
+        hw_segregated_init(&heap.index.lists, hw_prove_links, HEADS);
+        for (uint32_t i = 0; i < PRE; i++)
+            if (STRATEGY == HW_BUDDY && i < count && before.live[i]) *hw_fit_surplus(&heap, i) = before.surplus[i];
     } else {
         hw_ordered_init(&heap.index.ordered, hw_prove_nodes, 1);
     }
@@ -133,12 +132,16 @@ static void any_state(void) {
 static _Bool indexed(uint32_t number) {
     const hw_fit_block *hole = &hw_prove_blocks[number];
     if (BY_CLASS) {
-        uint32_t class = hw_fit_class(STRATEGY, hole->size), previous = hw_prove_links[number].previous;
-        if (class >= HEADS) return 0;
-        if (previous == HW_STRATEGY_NONE)
-            return hw_prove_heads[class] == number &&
-                   (heap.index.lists.nonempty[class / HW_SEGREGATED_ROW] >> class % HW_SEGREGATED_ROW & 1);
-        return previous < heap.blocks_used && hw_prove_links[previous].next == number;
+        const hw_segregated *lists = &heap.index.lists;
+        uint32_t class = hw_fit_class(STRATEGY, hole->size), at = hw_segregated_at(lists, number);
+        if (class >= HEADS || !(lists->nonempty[class / HW_SEGREGATED_ROW] >> class % HW_SEGREGATED_ROW & 1)) return 0;
+        for (uint32_t i = 0; i <= ENTRIES; i++) {
+            uint32_t next = hw_prove_links[at].next;
+            if (next >= HEADS + ENTRIES || hw_prove_links[next].previous != at) return 0;
+            at = next;
+            if (at < HEADS) return at == class;
+        }
+        return 0;
     }
     hw_ordered_entry entry = hw_fit_entry(STRATEGY, (hw_fit_extent){hole->offset, hole->size}, number);
     const hw_ordered_node *leaf = &hw_prove_nodes[0];
@@ -193,7 +196,7 @@ static void assert_frame(uint32_t except) {
         const hw_fit_block *b = &hw_prove_blocks[i];
         ASSERT(b->offset == before.start[i] && b->size == before.size[i] &&
                    b->slack_and_live == (before.slack[i] << 1 | 1) &&
-                   (STRATEGY != HW_BUDDY || hw_prove_links[i].next == before.surplus[i]),
+                   (STRATEGY != HW_BUDDY || *hw_fit_surplus(&heap, i) == before.surplus[i]),
                "another live block has changed");
     }
 }
