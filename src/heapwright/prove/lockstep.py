@@ -72,7 +72,9 @@ def differs(real: Real[Any], model: Any, draw: random.Random, steps: int, look_e
         act = draw.random()
         if act < 0.5 or not live:
             size, alignment = draw.randrange(largest), draw.choice(ALIGNMENTS)
-            if draw.random() < 0.02:
+            if step == 0 and draw.random() < 0.5:
+                size = model.capacity  # only an empty heap has that much in one piece
+            elif draw.random() < 0.02:
                 size = draw.choice((0, model.capacity, model.capacity + 1, 2**64 - 1))
             said.append(f"allocate({size}, {alignment})")
             expected, got = model.allocate(size, alignment), real.allocate(size, alignment)
