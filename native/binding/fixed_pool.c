@@ -76,6 +76,49 @@ static PyObject *pool_release(FixedPoolObject *self, PyObject *object) {
     Py_RETURN_NONE;
 }
 
+/* A request of any size up to that of a block: 1 if it can be served from a block, 0 for bottom, -1 with the error set. */
+static int fits(FixedPoolObject *self, const PoolRequest *r, bool raises) {
+    if (r->alignment > self->store.chunk_alignment) {
+        hw_raise("InvalidAlignment", "{s:K,s:K}", "alignment", (unsigned long long)r->alignment, "space_alignment",
+                 (unsigned long long)self->store.chunk_alignment);
+        return -1;
+    }
+    if (r->size_bytes <= self->store.block_bytes) return 1;
+    self->totals.failed++;
+    if (!raises) return 0;
+    PyObject *name = PyObject_Repr((PyObject *)self);
+    if (name != NULL)
+        hw_raise("LargerThanBlock", "{s:K,s:K,s:O}", "size_bytes", (unsigned long long)r->size_bytes, "block_bytes",
+                 (unsigned long long)self->store.block_bytes, "pool", name);
+    Py_XDECREF(name);
+    return -1;
+}
+
+static PyObject *allocate(FixedPoolObject *self, const char *function, bool raises, PyObject *const *args, Py_ssize_t n,
+                          PyObject *names) {
+    PoolRequest r;
+    if (hw_pool_request(function, args, n, names, &r) < 0) return NULL;
+    int result = fits(self, &r, raises);
+    if (result <= 0) return result == 0 ? Py_NewRef(Py_None) : NULL;
+    return hw_store_acquire(&self->store, (PyObject *)self, r.size_bytes, raises);
+}
+
+static PyObject *pool_allocate(FixedPoolObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
+    return allocate(self, "allocate", true, args, n, names);
+}
+
+static PyObject *pool_try_allocate(FixedPoolObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
+    return allocate(self, "try_allocate", false, args, n, names);
+}
+
+static PyObject *pool_reallocate(FixedPoolObject *self, PyObject *const *args, Py_ssize_t n) {
+    PoolRequest r = {.alignment = 1};
+    if (n != 2) return PyErr_SetString(PyExc_TypeError, "reallocate() takes a buffer and size_bytes"), NULL;
+    if (hw_as_size(args[1], &r.size_bytes) < 0) return NULL;
+    BufferObject *old = hw_buffer_require_own((PyObject *)self, args[0], "reallocate the buffer");
+    return old == NULL || fits(self, &r, true) < 0 ? NULL : hw_store_resize(&self->store, old, r.size_bytes);
+}
+
 static PyObject *pool_owns(FixedPoolObject *self, PyObject *argument) {
     void *address;
     int is_one = hw_as_address(argument, &address);
@@ -133,6 +176,20 @@ static PyMethodDef pool_methods[] = {
      "release($self, buffer, /)\n--\n\nGive a buffer back; its handle means nothing from now on. O(1).\n\n"
      "Raises\n------\nViewExported\n    A view of it is exported; it was not released.\nInvalidFree\n    It was released "
      "before, or is another pool's; nothing was released."},
+    {"allocate", (PyCFunction)(void (*)(void))pool_allocate, METH_FASTCALL | METH_KEYWORDS,
+     "allocate($self, /, size_bytes, alignment=16)\n--\n\n"
+     "Return a buffer of `size_bytes` bytes in a block of the pool: acquire, for a memory resource.\n\n"
+     "Raises\n------\nLargerThanBlock\n    It is larger than `block_bytes`.\nInvalidAlignment\n    The pool's alignment is less.\n"
+     "PoolExhausted, OutOfMemory, LimitExceeded\n    As by acquire."},
+    {"try_allocate", (PyCFunction)(void (*)(void))pool_try_allocate, METH_FASTCALL | METH_KEYWORDS,
+     "try_allocate($self, /, size_bytes, alignment=16)\n--\n\n"
+     "The same as allocate, but None where that raises for want of memory, or of a block that is large enough."},
+    {"deallocate", (PyCFunction)pool_release, METH_O, "deallocate($self, buffer, /)\n--\n\nThe same as release."},
+    {"reallocate", (PyCFunction)(void (*)(void))pool_reallocate, METH_FASTCALL,
+     "reallocate($self, buffer, size_bytes, /)\n--\n\n"
+     "Replace a buffer by one of another size in the same block. The handle that is passed in is dead afterwards.\n\n"
+     "Raises\n------\nLargerThanBlock\n    It is larger than `block_bytes`; the buffer is as it was.\n"
+     "ViewExported, InvalidFree\n    As by release."},
     {"owns", (PyCFunction)pool_owns, METH_O, "owns($self, address, /)\n--\n\nSay whether an address lies in the pool's memory."},
     {"trim", (PyCFunction)(void (*)(void))pool_trim, METH_VARARGS | METH_KEYWORDS,
      "trim($self, /, keep_bytes=0)\n--\n\n"

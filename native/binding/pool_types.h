@@ -195,6 +195,10 @@ void hw_store_drain(SlotStore *store);
 /* A buffer for `pool`; None if `raises` is false and there is no memory; or NULL with the error set. */
 PyObject *hw_store_acquire(SlotStore *store, PyObject *pool, size_t size_bytes, bool raises);
 
+/* The same block under a new handle of another size, which fits; the old handle is dead. NULL with the error set: nothing
+ * has changed. */
+PyObject *hw_store_resize(SlotStore *store, BufferObject *old, size_t size_bytes);
+
 /* Gives chunks without a live block back, the last ones first, while at least keep_bytes free bytes stay. The bytes given
  * back are added to *returned_bytes. 0, or -1 with the error set. */
 int hw_store_trim(SlotStore *store, uint64_t keep_bytes, uint64_t *returned_bytes);
@@ -209,6 +213,15 @@ static inline void hw_store_release(SlotStore *store, BufferObject *buffer) {
     hw_slots_release(store->slots, buffer->slot); /* live, since the handle is: hw_buffer_require_own */
     hw_totals_give(store->totals, (uint64_t)buffer->size_bytes, store->head.stride_bytes);
 }
+
+/* ---- pool_request.c */
+
+typedef struct {
+    uint64_t size_bytes, alignment; /* a power of two, 16 if none was named; UINT64_MAX: more than 64 bits hold */
+} PoolRequest;
+
+/* 0, or -1 with the error set. */
+int hw_pool_request(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, PoolRequest *r);
 
 int hw_bind_buffer(PyObject *module);
 int hw_bind_fixed_pool(PyObject *module);

@@ -95,6 +95,20 @@ PyObject *hw_store_acquire(SlotStore *store, PyObject *pool, size_t size_bytes, 
     return (PyObject *)buffer;
 }
 
+PyObject *hw_store_resize(SlotStore *store, BufferObject *old, size_t size_bytes) {
+    size_t stride_bytes = store->head.stride_bytes, old_bytes = (size_t)old->size_bytes;
+    BufferObject *new = hw_buffer_new(store->buffer_type, old->pool, &store->head, old->address, (Py_ssize_t)size_bytes, old->slot);
+    if (new == NULL) return NULL;
+    new->alignment_log2 = old->alignment_log2;
+    hw_totals_give(store->totals, old_bytes, stride_bytes);
+    hw_totals_take(store->totals, size_bytes, stride_bytes);
+    store->totals->total_allocated -= stride_bytes; /* growth in place counts by its increase */
+    store->totals->total_requested -= hw_smaller(old_bytes, size_bytes);
+    store->totals->total_blocks--;
+    hw_buffer_retire(old);
+    return (PyObject *)new;
+}
+
 int hw_store_trim(SlotStore *store, uint64_t keep_bytes, uint64_t *returned_bytes) {
     for (uint32_t chunk = HW_CHUNKS_MAX; chunk-- > 0;) {
         hw_slots *slots = store->slots; /* read again each time: giving back runs Python */

@@ -21,14 +21,10 @@ typedef struct {
     PyObject *weak_references;
 } TieredPoolObject;
 
-typedef struct {
-    uint64_t size_bytes, alignment;
-} request;
-
 /* --------------------------------------------------------------------------------------------- acquire and release */
 
 /* HW_TIERS_MAX: none, the upstream has to serve it. */
-static uint32_t tier_of(const TieredPoolObject *self, const request *r) {
+static uint32_t tier_of(const TieredPoolObject *self, const PoolRequest *r) {
     if (r->size_bytes > HW_TIERS_BYTES_MAX || r->alignment > HW_TIERS_ALIGNMENT) return HW_TIERS_MAX;
     uint32_t tier = hw_tiers_of(r->size_bytes, r->alignment);
     return tier < self->tiers ? tier : HW_TIERS_MAX;
@@ -47,7 +43,7 @@ static SlotStore *store_of(TieredPoolObject *self, uint32_t tier) {
 }
 
 /* More than this machine has addresses for: not even a question for the upstream. */
-static PyObject *refuse_size(TieredPoolObject *self, const request *r, bool raises) {
+static PyObject *refuse_size(TieredPoolObject *self, const PoolRequest *r, bool raises) {
     self->totals.failed++;
     if (!raises) Py_RETURN_NONE;
     PyObject *name = PyObject_Repr((PyObject *)self);
@@ -59,7 +55,7 @@ static PyObject *refuse_size(TieredPoolObject *self, const request *r, bool rais
     return NULL;
 }
 
-static PyObject *acquire(TieredPoolObject *self, const request *r, bool raises) {
+static PyObject *acquire(TieredPoolObject *self, const PoolRequest *r, bool raises) {
     if (r->size_bytes > PY_SSIZE_T_MAX) return refuse_size(self, r, raises);
     uint32_t tier = tier_of(self, r);
     PyObject *buffer;
@@ -81,36 +77,14 @@ static int release(TieredPoolObject *self, BufferObject *buffer) {
     return 0;
 }
 
-static int parse_request(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, request *r) {
-    PyObject *size = n > 0 ? args[0] : NULL, *alignment = n > 1 ? args[1] : NULL;
-    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++) {
-        PyObject *name = PyTuple_GET_ITEM(names, i), **target = NULL;
-        if (PyUnicode_CompareWithASCIIString(name, "alignment") == 0) target = &alignment;
-        if (PyUnicode_CompareWithASCIIString(name, "size_bytes") == 0) target = &size;
-        if (target == NULL || *target != NULL) n = 3; /* refused below */
-        else *target = args[n + i];
-    }
-    if (n > 2 || size == NULL) {
-        PyErr_Format(PyExc_TypeError, "%s() takes size_bytes and optionally alignment", function);
-        return -1;
-    }
-    r->alignment = 16;
-    if (alignment != NULL && hw_as_size(alignment, &r->alignment) < 0) return -1;
-    if (r->alignment == 0 || (r->alignment & (r->alignment - 1)) != 0) {
-        hw_raise("InvalidAlignment", "{s:K}", "alignment", (unsigned long long)r->alignment);
-        return -1;
-    }
-    return hw_as_size(size, &r->size_bytes);
-}
-
 static PyObject *pool_acquire(TieredPoolObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
-    request r;
-    return parse_request("acquire", args, n, names, &r) < 0 ? NULL : acquire(self, &r, true);
+    PoolRequest r;
+    return hw_pool_request("acquire", args, n, names, &r) < 0 ? NULL : acquire(self, &r, true);
 }
 
 static PyObject *pool_try_acquire(TieredPoolObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
-    request r;
-    return parse_request("try_acquire", args, n, names, &r) < 0 ? NULL : acquire(self, &r, false);
+    PoolRequest r;
+    return hw_pool_request("try_acquire", args, n, names, &r) < 0 ? NULL : acquire(self, &r, false);
 }
 
 static PyObject *pool_release(TieredPoolObject *self, PyObject *object) {
@@ -129,27 +103,15 @@ static void copy_pinned(BufferObject *from, char *to, size_t size_bytes) {
 }
 
 static PyObject *pool_reallocate(TieredPoolObject *self, PyObject *const *args, Py_ssize_t n) {
-    request r;
+    PoolRequest r;
     if (n != 2) return PyErr_SetString(PyExc_TypeError, "reallocate() takes a buffer and size_bytes"), NULL;
     if (hw_as_size(args[1], &r.size_bytes) < 0) return NULL;
     BufferObject *old = hw_buffer_require_own((PyObject *)self, args[0], "reallocate the buffer");
     if (old == NULL) return NULL;
     r.alignment = UINT64_C(1) << old->alignment_log2;
     uint32_t tier = tier_of(self, &r);
-    if (tier != HW_TIERS_MAX && &self->tier[tier]->head == old->store) { /* the same block, under a new handle */
-        SlotStore *store = self->tier[tier];
-        BufferObject *new = hw_buffer_new(&HwBuffer_Type, (PyObject *)self, old->store, old->address,
-                                          (Py_ssize_t)r.size_bytes, old->slot);
-        if (new == NULL) return NULL;
-        new->alignment_log2 = old->alignment_log2;
-        hw_totals_give(&self->totals, (uint64_t)old->size_bytes, store->head.stride_bytes);
-        hw_totals_take(&self->totals, r.size_bytes, store->head.stride_bytes);
-        self->totals.total_allocated -= store->head.stride_bytes; /* growth in place counts by its increase */
-        self->totals.total_blocks--;
-        self->totals.total_requested -= hw_smaller((uint64_t)old->size_bytes, r.size_bytes);
-        hw_buffer_retire(old);
-        return (PyObject *)new;
-    }
+    if (tier != HW_TIERS_MAX && (BlockStore *)self->tier[tier] == old->store)
+        return hw_store_resize(self->tier[tier], old, r.size_bytes);
     BufferObject *new = (BufferObject *)acquire(self, &r, true);
     if (new == NULL) return NULL;
     copy_pinned(old, new->address, (size_t)hw_smaller((uint64_t)old->size_bytes, r.size_bytes));
@@ -217,8 +179,8 @@ static PyObject *pool_owns(TieredPoolObject *self, PyObject *argument) {
 }
 
 static PyObject *pool_block_bytes(TieredPoolObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
-    request r;
-    if (parse_request("block_bytes", args, n, names, &r) < 0) return NULL;
+    PoolRequest r;
+    if (hw_pool_request("block_bytes", args, n, names, &r) < 0) return NULL;
     uint32_t tier = tier_of(self, &r);
     return PyLong_FromUnsignedLongLong(tier == HW_TIERS_MAX ? r.size_bytes : hw_tiers_bytes(tier));
 }

@@ -130,6 +130,9 @@ if TYPE_CHECKING:
         InvalidTransition as InvalidTransition,
     )
     from heapwright.model.errors import (
+        LargerThanBlock as LargerThanBlock,
+    )
+    from heapwright.model.errors import (
         LimitExceeded as LimitExceeded,
     )
     from heapwright.model.errors import (
@@ -336,6 +339,7 @@ _HOME: dict[str, str] = {
     "InvalidMark": "heapwright.model.errors",
     "InvalidSize": "heapwright.model.errors",
     "InvalidTransition": "heapwright.model.errors",
+    "LargerThanBlock": "heapwright.model.errors",
     "LayeredStatistics": "heapwright.model.statistics",
     "LimitExceeded": "heapwright.model.errors",
     "Limiting": "heapwright.heaps.limiting",
@@ -432,6 +436,7 @@ __all__ = [
     "InvalidMark",
     "InvalidSize",
     "InvalidTransition",
+    "LargerThanBlock",
     "LayeredStatistics",
     "LimitExceeded",
     "Limiting",

@@ -11,6 +11,7 @@ from tests.pools.upstreams import Failing
 
 import heapwright as hw
 from heapwright.model.block import Block
+from heapwright.testing import CLAUSES, Clause
 
 
 @pytest.fixture
@@ -346,6 +347,52 @@ def test_threads_share_a_pool() -> None:
     assert not torn
     pool.check()
     assert pool.statistics().block_count == 0
+
+
+class TestResource:
+    def test_requests_up_to_a_block(self, heap: hw.Heap[Any]) -> None:
+        pool = hw.FixedPool(heap, 100, capacity=2, alignment=32, name="small")
+        block = pool.allocate(40, alignment=32)
+        assert (block.size_bytes, block.allocated_bytes, block.address % 32) == (40, 128, 0)
+        block.view()[:] = bytes(range(40))
+        grown = pool.reallocate(block, 100)
+        assert (grown.address, bytes(grown.view()[:40])) == (block.address, bytes(range(40)))
+        assert block.state is hw.State.FREED
+        figures = pool.statistics()
+        assert (figures.requested_bytes, figures.total_requested_bytes, figures.total_block_count) == (100, 100, 1)
+        other = pool.try_allocate("1B")
+        assert other is not None
+        assert pool.try_allocate(1) is None
+        pool.deallocate(grown)
+        with pytest.raises(hw.InvalidFree):
+            pool.reallocate(grown, 10)
+        pool.check()
+
+    def test_what_does_not_fit(self, heap: hw.Heap[Any]) -> None:
+        pool = hw.FixedPool(heap, 100, name="small")
+        with pytest.raises(
+            hw.LargerThanBlock, match=r"101 B in FixedPool\('small'\): its blocks have 100 B"
+        ) as refused:
+            pool.allocate(101)
+        assert isinstance(refused.value, MemoryError)
+        assert (refused.value.size_bytes, refused.value.block_bytes) == (101, 100)
+        assert pool.try_allocate(101) is None
+        block = pool.allocate(10)
+        with pytest.raises(hw.LargerThanBlock):
+            pool.reallocate(block, 101)
+        assert block.state is hw.State.ALLOCATED
+        for attempt in (pool.allocate, pool.try_allocate):
+            with pytest.raises(hw.InvalidAlignment):
+                attempt(10, 64)
+        assert pool.statistics().failed_count == 3
+
+    @pytest.mark.parametrize("clause", CLAUSES, ids=str)
+    def test_behind_a_segregator_it_keeps_the_contract(self, clause: Clause) -> None:
+        def by_size() -> Any:
+            heap: hw.Heap[Any] = hw.Heap(hw.AnonymousSpace("8MiB"))
+            return hw.Segregator(hw.FixedPool(heap, 256, alignment=4096), heap, 256)
+
+        clause(by_size, examples=15)
 
 
 class TestLease:

@@ -178,6 +178,15 @@ def test_a_destructor_that_keeps_the_array(heap: hw.Heap[Any]) -> None:
     assert pool.statistics().block_count == 0
 
 
+def test_it_is_no_memory_resource(pool: hw.TypedPool, hooks: Hooks) -> None:
+    record = pool.acquire(1.0)
+    for refused in (lambda: pool.allocate(8), lambda: pool.try_allocate(8), lambda: pool.reallocate(record, 8)):
+        with pytest.raises(TypeError, match="records, not bytes"):
+            refused()
+    pool.deallocate(record)
+    assert hooks.destroyed == [1.0]
+
+
 def test_the_figures_and_the_rest_are_those_of_a_fixed_pool(heap: hw.Heap[Any]) -> None:
     pool = hw.TypedPool(POINT, heap, capacity=3, name="points")
     held = [pool.acquire() for _ in range(3)]

@@ -182,6 +182,29 @@ class PoolExhausted(HeapwrightError, MemoryError):
         )
 
 
+class LargerThanBlock(HeapwrightError, MemoryError):
+    """A pool of blocks of one size was asked for more than one block.
+
+    Attributes
+    ----------
+    pool : str; which
+    size_bytes, block_bytes : int; what was asked for, and what a block has
+    """
+
+    pool: str
+    size_bytes: int
+    block_bytes: int
+
+    def __init__(self, *, pool: str, size_bytes: int, block_bytes: int) -> None:
+        super().__init__(
+            f"cannot allocate {size_bytes} B in {pool}: its blocks have {block_bytes} B. Ask for less, take a "
+            "TieredPool, or put a Segregator in front that sends large requests elsewhere",
+            pool=pool,
+            size_bytes=size_bytes,
+            block_bytes=block_bytes,
+        )
+
+
 class InvalidFree(HeapwrightError, ValueError):
     """A block given back to a resource that does not hold it: freed before, or another's. Nothing was freed.
 

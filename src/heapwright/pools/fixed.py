@@ -18,6 +18,8 @@ class FixedPool(_native.FixedPool):
     number is taken first, so what is taken last empties first and can be trimmed. The book-keeping, one bit a block,
     lies outside the blocks. The GIL is the pool's lock: any thread may call anything.
 
+    It is a memory resource, too, for requests up to `block_bytes`: behind a `Segregator`, it serves the small ones.
+
     What it does not do: blocks are not cleared between two owners, and a chunk goes back only when all its blocks
     are free.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self, TypeAlias
+from typing import Any, NoReturn, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from heapwright import _native
 from heapwright.model.protocols import Resource
+from heapwright.model.sizes import Size
 from heapwright.pools.fixed import FixedPool
 from heapwright.pools.lease import Lease
 
@@ -159,6 +160,22 @@ class TypedPool(FixedPool):
         if isinstance(buffer, TypedBuffer) and buffer.pool is self and not buffer.exports and buffer._constructed:
             self._destroy(buffer)
         super().release(buffer)
+
+    def allocate(self, size_bytes: Size, alignment: Size = 16) -> NoReturn:
+        """Refuse: a typed pool is no memory resource, since what it hands out was constructed with arguments.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError("a TypedPool hands out records, not bytes. Use acquire(), or a FixedPool as a memory resource")
+
+    try_allocate = reallocate = allocate  # type: ignore[assignment]  # refused alike
+
+    def deallocate(self, buffer: _native.Buffer, /) -> None:
+        """Do the same as release."""
+        self.release(buffer)
 
     def lease(self, *args: Any, **kwargs: Any) -> Lease[TypedBuffer]:
         """Return a context manager: a record for the length of a ``with`` block."""
