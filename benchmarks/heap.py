@@ -24,7 +24,7 @@ import numpy as np
 
 import heapwright as hw
 
-STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit]
+STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy, hw.Slab]
 SIZES = (16, 32, 48, 64, 100, 200, 500, 1000)
 PAIRS = 2000  # per batch: short, so that a busy machine disturbs few of them
 REPLACEMENTS = 20_000
