@@ -6,20 +6,14 @@ again makes it an induction. `harness/words.c` has no loop, so what it shows has
 What is patched before, since the whole would take hours, and is therefore assumed to make no difference: the fan-out of
 the tree of holes (3 for 15), the width of a row of lists (4 for 32), and the three accessors of the parts of a control
 region, which are objects of their own. Lock-step and relocation run with none of that patched.
-
-CBMC: Kroening, Clarke, Lerda, A Tool for Checking ANSI-C Programs, TACAS 2004. ``make prove-tools`` gets it.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-from pathlib import Path
 from typing import NamedTuple
 
 from heapwright.prove import shipped
+from heapwright.prove.cbmc import ask
 from heapwright.prove.faults import BUDDY, FITS, TLSF
 from heapwright.prove.shipped import Patch
 from heapwright.prove.theorem import (
@@ -32,21 +26,7 @@ from heapwright.prove.theorem import (
     Scope,
     Subject,
     Theorem,
-    ToolMissing,
     Undecided,
-)
-
-TIMEOUT_S = 900
-
-#: Memory safety where CBMC sees it, and no undefined arithmetic. Pointer checks are left out: there are no pointers in
-#: what the core keeps, and the arrays' bounds are checked.
-_CHECKS = (
-    "--no-standard-checks",
-    "--bounds-check",
-    "--signed-overflow-check",
-    "--undefined-shift-check",
-    "--div-by-zero-check",
-    "--unwinding-assertions",
 )
 
 _REGION = "    return (hw_fit_block *)((char *)fit + ((sizeof *fit + 63) & ~(size_t)63));"
@@ -76,61 +56,6 @@ PATCHES = (
         "hw_fit_links(const hw_fit *fit) { return hw_prove_links; }",
     ),
 )
-
-
-def find() -> str:
-    """Return CBMC: HEAPWRIGHT_CBMC, the one of `make prove-tools`, or the one in PATH.
-
-    Raises
-    ------
-    ToolMissing
-        There is none.
-    """
-    beside = Path(__file__).parents[3] / "build" / "cbmc" / "cbmc"
-    for candidate in (os.environ.get("HEAPWRIGHT_CBMC"), str(beside), "cbmc"):
-        if candidate and (found := shutil.which(candidate)):
-            return found
-    raise ToolMissing(
-        "CBMC", "not found", "Get it: `make prove-tools` in a checkout (Debian, Ubuntu), or put it in PATH"
-    )
-
-
-def ask(file: Path, function: str, *options: str) -> str | None:
-    """Run CBMC; return None, or the property that fails, with the values that were chosen.
-
-    Raises
-    ------
-    Undecided
-        Out of time, or anything but an answer.
-    """
-    command = [find(), str(file), "--function", function, "--stop-on-fail", "--trace", *_CHECKS, *options]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        raise Undecided(f"CBMC gave no answer in {TIMEOUT_S} s: {function}") from None
-    if done.returncode == 0:
-        return None
-    failed = re.search(r"Violated property:\n.*\n +(.+)\n", done.stdout)
-    if done.returncode != 10 or failed is None:  # 0: holds, 10: a counterexample, and everything else is broken
-        said = (done.stdout.strip().splitlines() or ["nothing"])[-1]
-        raise Undecided(f"CBMC ended with {done.returncode}: {said}")
-    return f"{function}: {failed[1]} is false{_shown(done.stdout)}"
-
-
-def _shown(trace: str) -> str:
-    """Return the heap and the arguments of a counterexample, as far as the trace has them."""
-    values = dict(re.findall(r"^  ([\w.]+(?:\[\d+l\])?)=(\w+?)u?l? \(", trace, re.MULTILINE))
-    heap = []
-    for block in range(int(values.get("before.count", 0))):
-        granules, live = values.get(f"before.size[{block}l]", "?"), values.get(f"before.live[{block}l]") == "TRUE"
-        heap.append(f"[{granules}]" if live else granules)
-    given: tuple[str, ...] = ("size_bytes", "alignment") if heap else ("n", "hole", "size")
-    if "return_value_any_handle.number" in values:
-        given = ("handle.number", "handle.offset_bytes")
-    arguments = [f"{name} = {values[name]}" for name in given if name in values]
-    return "".join(
-        [f", in {' '.join(heap)} granules" if heap else "", f", with {', '.join(arguments)}" if arguments else ""]
-    )
 
 
 class _Plan(NamedTuple):
@@ -169,7 +94,9 @@ def _every_state(plans: tuple[_Plan, ...], mutants: dict[str, tuple[_Plan, Patch
     def check(size: int, mutant: str | None) -> Finding:
         if mutant is not None:
             plan, patch = mutants[mutant]
-            wrong = _blocks(plan, 3 if plan.function == "release" else 2, (patch,))
+            wrong = _blocks(
+                plan, 3 if plan.function == "resize" else _BLOCKS_SHORT, (patch,)
+            )  # [2] 1 [1] may grow by 1
             return Held("no counterexample") if wrong is None else Counterexample(wrong)
         if _blocks(plans[0]._replace(function="reach"), size) is None:
             raise Undecided("no state is possible: the harness contradicts itself")

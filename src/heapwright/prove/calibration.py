@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from heapwright.prove import bounded, shipped
+from heapwright.prove import cbmc, shipped
 from heapwright.prove.theorem import Counterexample, Finding, Grade, Held, Mutant, Scope, Subject, Theorem, Undecided
 
 _SOUND = (
@@ -38,7 +38,7 @@ def _cbmc(size: int, mutant: str | None) -> Finding:
     with tempfile.TemporaryDirectory(prefix="heapwright-prove-") as folder:
         probe = Path(folder, "probe.c")
         probe.write_text(_SOUND if mutant is None else _FOR_CBMC[mutant], encoding="utf-8")
-        wrong = bounded.ask(probe, "main", "--unwind", "3")
+        wrong = cbmc.ask(probe, "main", "--unwind", "3")
     return Held("a program without fault passes") if wrong is None else Counterexample(wrong)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heapwright.prove import (
+    any_heap,
     bounded,
     calibration,
     conformance,
@@ -12,7 +13,6 @@ from heapwright.prove import (
     ownership,
     schedules,
     smt,
-    tiled_heap,
     words,
 )
 from heapwright.prove.theorem import Subject, Theorem
@@ -20,7 +20,7 @@ from heapwright.prove.theorem import Subject, Theorem
 _GROUPS = (
     (smt.CALIBRATION,),
     calibration.THEOREMS,
-    tiled_heap.THEOREMS,
+    any_heap.THEOREMS,
     words.THEOREMS,
     life.THEOREMS,
     schedules.THEOREMS,
