@@ -46,7 +46,7 @@ def test_the_breakdown_adds_up_at_the_end_and_at_the_peak(run_json: Callable) ->
     document = run_json("""
         import numpy, time
         x = numpy.ones(12 << 20)
-        time.sleep(0.4)
+        time.sleep(1)  # time for a look, also on a busy machine
         del x
         y = numpy.ones(2 << 20)
     """)

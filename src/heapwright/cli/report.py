@@ -162,8 +162,8 @@ def _arrays(record: Record, ink: _Ink) -> Iterator[str]:
     served = record["reused_bytes"] + record["fresh_bytes"]
     if served:
         yield (
-            f"    {record['reused_bytes'] / served:.0%} of {_size(served)} came from memory that was resident;"
-            f" fresh, it would have been {record['reused_bytes'] // 4096:,} pages to fault in"
+            f"    {record['reused_bytes'] / served:.0%} of {_size(served)} came from memory that was resident:"
+            f" {record['reused_bytes'] // 4096:,} page faults that did not happen"
         )
     if record.size_classes:
         yield "    by size   " + "   ".join(_histogram(record.size_classes))
