@@ -242,10 +242,9 @@ def test_what_the_system_refuses_to_decay_is_told_to_who_asks() -> None:
     assert _native.pages_fail_nth(0) == 0  # it did fail once, with nobody to tell
     touched(heap, 8 << 20)
     later = time.monotonic()
-    heap.decay_tick(now_s=later + 1)
     _native.pages_fail_nth(1)
-    with pytest.raises(hw.SystemCallFailed, match="giving pages back"):
-        heap.decay_tick(now_s=later + 2)
+    with pytest.raises(hw.SystemCallFailed, match="giving pages back"):  # the first tick may but find the peak
+        sum(heap.decay_tick(now_s=later + seconds) for seconds in range(1, 10))
     heap.check()
 
 
