@@ -2,9 +2,9 @@
  * functions hand each call to the family that the strategy belongs to, by a direct branch: the contracts are in the
  * family's own header.
  *
- *   fit     core/fit.h     first, best, worst and next fit, TLSF, buddy: a list of blocks and an index over the holes in it
- *   slab    core/slab_fit.h  size classes over a best fit
- *   bump    core/bump.h    one block behind the other, freed from the end or back to a mark
+ *   fit     core/fit.h         first, best, worst and next fit, TLSF, buddy: a list of blocks, an index over its holes
+ *   slab    core/slab_fit.h    size classes over a best fit
+ *   bump    core/bump.h        one block behind the other, freed from the end or back to a mark
  *
  * allocate and free, which are to cost nothing more than the strategy itself, are in core/strategies_fused.h. */
 #ifndef HW_CORE_STRATEGIES_H
