@@ -547,6 +547,18 @@ def test_every_allocation_of_python_can_fail_and_leaves_the_arena_whole(heap: hw
     assert heap.draw() == str(heap.capacity_bytes)
 
 
+def test_a_view_that_outlives_an_inner_mark_outlives_the_outer_one_too() -> None:
+    arena = hw.Arena("64KiB", on_escape="promote", chunk_bytes=4096)
+    arena.allocate(1)
+    outer, inner = arena.mark(), arena.mark()
+    view = arena.allocate(100).view()
+    view[:] = b"x" * 100
+    arena.release(inner)
+    arena.release(outer)
+    arena.allocate(100).write(0, b"y" * 100)
+    assert bytes(view) == b"x" * 100
+
+
 # ---- random programs -----------------------------------------------------------------------------------------------
 
 

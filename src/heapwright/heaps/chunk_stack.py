@@ -61,6 +61,7 @@ class ChunkStack:
         self.spare: list[Chunk] = []  # whole and empty, for the next ones
         self.promoted_count = self.promoted_bytes = 0
         self.promoted: weakref.WeakSet[_native.Region] = weakref.WeakSet()  # those that are looked at still
+        self.overlooked: weakref.WeakSet[_native.Region] = weakref.WeakSet()  # in use, with views of dead blocks
 
     def push(self, size_bytes: int, alignment: int, raises: bool) -> _native.Region | None:
         """Return a region with room for a request, on a new chunk; if the upstream has none, raise or return None."""
@@ -85,10 +86,18 @@ class ChunkStack:
         """Dispose of what came since. All of it is dead; some of it may be `viewed`."""
         since, self.chunks[place.count :] = self.chunks[place.count :], []
         self.filling = place.filling
-        if place.filling is not None and not (viewed and place.filling.exports):  # a view may lie above the old top
-            place.filling.rewind(place.top_bytes)
+        if place.filling is not None:
+            self._rewind(place.filling, place.top_bytes, viewed)
         for chunk in reversed(since):  # so that the first is the next one again, at the same address
             self._dispose(chunk)
+
+    def _rewind(self, filling: _native.Region, top_bytes: int, viewed: bool) -> None:
+        """Go back to an old top, unless a view may lie above it: of what ends now, or of what an inner mark ended."""
+        if filling.exports and (viewed or filling in self.overlooked):
+            self.overlooked.add(filling)
+        else:
+            self.overlooked.discard(filling)
+            filling.rewind(top_bytes)
 
     def trim(self, keep_bytes: int) -> int:
         """Give spare chunks back, all but `keep_bytes` of them; return the bytes given back."""
