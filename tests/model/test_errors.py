@@ -58,6 +58,7 @@ EXAMPLES: list[tuple[errors.HeapwrightError, type[Exception], tuple[str, ...]]] 
     ),
     (errors.ReentrantCall(operation="allocate", resource="ThreadSafe"), RuntimeError, ("allocate", "after the call")),
     (errors.HandleReleased("Unique", "moved from"), ValueError, ("Unique was moved from", "clone()")),
+    (errors.LargerThanBlock(pool="FixedPool", size_bytes=65, block_bytes=64), MemoryError, ("65 B", "have 64 B")),
     (errors.InvalidTransition(state="freed", event="move", allowed="reuse"), ValueError, ("freed", "reuse")),
 ]
 
