@@ -300,7 +300,11 @@ THEOREMS = (
         "⊥ ⇒ ∀ holes: |hole| < n + n/S, n = s + a − 1 (TLSF), |hole| < max(⌈s⌉₂, a) (buddies);   |p| < 2s",
         (*_plans("allocate", _BY_CLASS), *_plans("release", _BY_CLASS)),
         {
-            "own-class-search": _fault("search-not-rounded-up", _Plan("allocate", "HW_TLSF", 8)),
+            "alignment-rounded-down": (
+                _Plan("allocate", "HW_TLSF", 8),
+                "TLSF begins a block before its hole's first aligned offset",
+                Patch("core/fit_index.h", "(0 - (uint64_t)hole.offset) &", "(uint64_t)hole.offset &"),
+            ),
             "bit-of-an-empty-class": _fault("bit-of-an-empty-class", _Plan("allocate", "HW_TLSF", 8)),
             "alignment-ignored": _fault("alignment-ignored", _Plan("allocate", "HW_BUDDY", 8)),
             "merges-unequal": _fault("merges-unequal", _Plan("release", "HW_BUDDY", 8)),

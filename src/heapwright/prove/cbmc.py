@@ -67,8 +67,12 @@ def ask(file: Path, function: str, *options: str) -> str | None:
 
 
 def _shown(trace: str) -> str:
-    """Return the heap and the arguments of a counterexample, as far as the trace has them."""
-    values = dict(re.findall(r"^  ([\w.]+(?:\[\d+l\])?)=(\w+?)u?l? \(", trace, re.MULTILINE))
+    """Return the heap and the arguments of a counterexample, as far as the trace has them.
+
+    A heap is what its parts were last; an argument what it was first: later values are what the core made of it.
+    """
+    said = re.findall(r"^  ([\w.]+(?:\[\d+l\])?)=(\w+?)u?l? \(", trace, re.MULTILINE)
+    values = dict(said) | {name: value for name, value in reversed(said) if not name.startswith("before.")}
     heap = []
     for block in range(int(values.get("before.count", 0))):
         granules, live = values.get(f"before.size[{block}l]", "?"), values.get(f"before.live[{block}l]") == "TRUE"

@@ -184,6 +184,10 @@ static void assert_valid(void) {
     ASSERT(number == HW_STRATEGY_NONE && end == heap.capacity, "I1: up to the capacity, nothing lost");
     ASSERT(listed + heap.retired_count == heap.blocks_used, "I5: what is not in the list is retired");
     ASSERT(holes == hw_fit_holes(&heap, STRATEGY) && holes == heap.totals.holes, "I6: nothing but holes in the index");
+    for (uint32_t class = 0; BY_CLASS && class < HEADS; class++) {
+        _Bool bit = heap.index.lists.nonempty[class / HW_SEGREGATED_ROW] >> class % HW_SEGREGATED_ROW & 1;
+        ASSERT(bit == (hw_prove_links[class].next != class), "L2: a class has its bit exactly if it has a hole");
+    }
     const hw_strategy_totals *t = &heap.totals;
     ASSERT(t->allocated == allocated && t->requested == requested && t->blocks == live, "I4: counters are sums over the live");
     ASSERT(t->free + allocated == heap.head.capacity_bytes, "I4: live and free make up the capacity");
