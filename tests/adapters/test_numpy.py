@@ -162,7 +162,8 @@ def test_trim_gives_back() -> None:
     del a
     assert adapter.statistics().retained_bytes >= 32 << 20
     assert adapter.trim() >= 32 << 20
-    assert adapter.statistics().retained_bytes == 0
+    # not 0: from NumPy 2.5 on the interpreter may have blocks in slabs, whose free slots stay
+    assert adapter.statistics().retained_bytes < 1 << 20
 
 
 def test_using_restores() -> None:
