@@ -10,7 +10,7 @@ from heapwright.prove.faults import BUDDY, BUMP, FITS, RELOCATION, SLAB, TLSF, F
 from heapwright.prove.shipped import library
 from heapwright.prove.theorem import Check, Counterexample, Finding, Grade, Held, Scope, Subject, Theorem
 
-_LONGEST_HUNT = 20_000  #: steps on a mutant before it counts as alive
+_LONGEST_HUNT = 60_000  #: steps on a mutant before it counts as alive
 
 
 def _of(faults: tuple[Fault, ...], name: str) -> Fault:
