@@ -19,12 +19,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef struct {
+typedef struct ShareObject {
     PyObject_HEAD
     PyObject *value;   /* NULL: moved out */
     PyObject *deleter; /* NULL: dropping the value is all */
     PyObject *weak_references;
     _Atomic Py_ssize_t weak_handles;
+    struct ShareObject *next; /* of those that wait for their end */
     atomic_flag disposed_once;
     bool disposed;
 } ShareObject;
@@ -122,14 +123,34 @@ static int share_clear(ShareObject *self) {
     return 0;
 }
 
-static void share_dealloc(ShareObject *self) {
-    PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, share_dealloc) /* a chain of shares of any length */
-    share_finalize((PyObject *)self);      /* nobody can come by a reference to it any more */
+static void share_end(ShareObject *self) {
+    share_finalize((PyObject *)self); /* nobody can come by a reference to it any more */
     if (self->weak_references != NULL) PyObject_ClearWeakRefs((PyObject *)self);
     share_clear(self);
     PyObject_GC_Del(self);
-    Py_TRASHCAN_END
+}
+
+/* A value may hold the last handle of another, and so on for millions. Those that end deeper than this wait until the
+ * outermost of the thread is done. CPython has such a mechanism, too; from 3.12 on it counts on a stack of megabytes. */
+enum { ENDING_MAX = 20 };
+static _Thread_local int ending;
+static _Thread_local ShareObject *waiting;
+
+static void share_dealloc(ShareObject *self) {
+    PyObject_GC_UnTrack(self);
+    if (ending == ENDING_MAX) {
+        self->next = waiting;
+        waiting = self;
+        return;
+    }
+    ending++;
+    share_end(self);
+    while (ending == 1 && waiting != NULL) {
+        self = waiting;
+        waiting = self->next;
+        share_end(self);
+    }
+    ending--;
 }
 
 static PyTypeObject Share_Type = {

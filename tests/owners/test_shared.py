@@ -268,13 +268,14 @@ def test_a_weak_handle_does_not_keep_a_cycle():
     assert weak.upgrade() is None
 
 
-def test_a_chain_of_any_length_ends_on_a_small_stack():
-    length, ended = 200_000, []
+@pytest.mark.parametrize("link", [lambda handle: handle, lambda handle: [handle]])
+def test_a_chain_of_any_length_ends_on_a_small_stack(link):
+    length, ended = 100_000, []
 
     def build_and_drop() -> None:
         handle = hw.Shared(0, ended.append)
         for _ in range(length):
-            handle = hw.Shared(handle, None)
+            handle = hw.Shared(link(handle), None)
         handle.close()
 
     before = threading.stack_size(256 << 10)
