@@ -64,3 +64,24 @@ def test_what_is_claimed_has_code_tests_and_an_example() -> None:
             assert all(link.startswith("../tests/") for link in tests), f"{name}: not tests: {tests}"
             assert tests, f"{name} has no tests"
             assert example, f"{name} has no example"
+
+
+def test_the_corrections_are_in_the_order_of_the_seed_table() -> None:
+    corrections = (ROOT / "docs/seed-corrections.md").read_text()
+    sections = re.findall(r"^## (\w+) ", corrections, re.MULTILINE)
+    assert sections == [name for name in seed_rows() if name in sections]
+
+
+@pytest.mark.parametrize("folder", ["docs/adr", "docs/how-to", "docs/reference"])
+def test_every_page_is_in_a_list_of_pages(folder: str) -> None:
+    contents = ROOT / folder / "README.md"
+    contents = contents if contents.exists() else ROOT / "docs/README.md"
+    listed = {(contents.parent / link).resolve() for link in links(contents.read_text())}
+    missing = {page.name for page in (ROOT / folder).glob("*.md")} - {page.name for page in listed} - {"README.md"}
+    assert not missing, f"{contents.relative_to(ROOT)} does not list {missing}"
+
+
+def test_the_architecture_names_every_room() -> None:
+    rooms = (ROOT / "ARCHITECTURE.md").read_text().partition("## The rooms")[2].partition("**The law of imports**")[0]
+    for room in (ROOT / "src/heapwright").glob("*/__init__.py"):
+        assert f" {room.parent.name}/" in rooms, f"{room.parent.name} is not in the list of rooms"
