@@ -48,6 +48,7 @@ class NotBuiltYet:
             hw.HeapBuilder().capacity("1MiB").strategy(NotBuiltYet()),
             "first-fit, best-fit, worst-fit, next-fit, tlsf, buddy",
         ),
+        (hw.HeapBuilder().capacity("1MiB").strategy("tlsf"), "'tlsf' is not a strategy"),  # type: ignore[arg-type]
     ],
 )
 def test_contradictions_are_explained(recipe: hw.HeapBuilder, words: str) -> None:

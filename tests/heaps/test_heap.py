@@ -5,11 +5,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 import heapwright as hw
 from heapwright import _native
+from heapwright.model.protocols import StackingStrategy, Strategy
 
 STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy, hw.Slab, hw.Bump]
 PAGE = os.sysconf("SC_PAGESIZE")
@@ -111,6 +113,20 @@ def test_a_compiled_heap_refuses_another_strategy() -> None:
 
     with pytest.raises(ValueError, match="one of: first-fit, best-fit"):
         hw.Heap(hw.AnonymousSpace("1MiB"), strategy=Odd())
+
+
+def test_what_is_no_strategy_is_refused_and_never_taken_for_the_default() -> None:
+    class Odd:
+        name = "odd-fit"
+
+    for wrong in ("tlsf", 5, object()):
+        with pytest.raises(TypeError, match=r"is not a strategy. Give one, such as BestFit\(\), of: first-fit"):
+            hw.Heap(hw.AnonymousSpace("1MiB"), strategy=wrong)  # type: ignore[type-var]
+    for wrong in ("tlsf", int, Odd):
+        with pytest.raises(TypeError, match="names no strategy"):
+            hw.Heap[wrong]
+    for annotation in (Any, Strategy, StackingStrategy, TypeVar("AnyStrategy"), hw.Bump | hw.BestFit):
+        assert hw.Heap[annotation](hw.AnonymousSpace("1MiB")).strategy_name == "best-fit"
 
 
 def test_blocks_draw_and_check(heap: hw.Heap[hw.BestFit]) -> None:

@@ -259,6 +259,11 @@ class HeapBuilder:
                     f"to. Create the space with alignment={self._alignment}"
                 )
             size = space.size_bytes
+        if not isinstance(self._strategy, Strategy):
+            raise InvalidConfiguration(
+                f"{self._strategy!r} is not a strategy. Give strategy() one, such as BestFit(), "
+                f"of: {', '.join(_native.STRATEGIES)}"
+            )
         if self._strategy.name not in _native.STRATEGIES:
             raise InvalidConfiguration(
                 f"the strategy {self._strategy.name!r} is not built for heaps yet. "

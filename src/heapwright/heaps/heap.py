@@ -65,6 +65,8 @@ class Heap(_native.Heap, Generic[S]):
     ------
     SpaceInUse
         The space has a heap already.
+    TypeError
+        The strategy is not one: its name, say, where the object belongs.
     ValueError
         There is no such strategy, or the heap's type is of another; `decay_s` is negative, or `block_capacity` not
         positive.
@@ -103,6 +105,10 @@ class Heap(_native.Heap, Generic[S]):
         decay_s: float | None = None,
     ) -> Self:
         fixed: str | None = getattr(cls, "_strategy_name", None)
+        if not isinstance(strategy, Strategy | None):
+            raise TypeError(
+                f"{strategy!r} is not a strategy. Give one, such as BestFit(), of: {', '.join(_native.STRATEGIES)}"
+            )
         chosen = strategy.name if strategy is not None else fixed or "best-fit"
         if chosen not in _native.STRATEGIES or (fixed is not None and chosen != fixed):
             names = fixed or ", ".join(_native.STRATEGIES)
@@ -120,6 +126,11 @@ class Heap(_native.Heap, Generic[S]):
         if getattr(strategy, "name", None) in _FUSED:
             heap_type: Any = cls  # mypy: a class as the key of a cache
             return _fused(heap_type, strategy)
+        if isinstance(strategy, str) or (isinstance(strategy, type) and not _stands_for_many(strategy)):
+            raise TypeError(
+                f"{cls.__name__}[{getattr(strategy, '__name__', repr(strategy))}] names no strategy. Give the class of "
+                f"one, such as {cls.__name__}[BestFit], of: {', '.join(_FUSED)}"
+            )
         return super().__class_getitem__(strategy)  # type: ignore[misc]  # a type variable: for checkers only
 
     def __repr__(self) -> str:
@@ -194,6 +205,10 @@ class Heap(_native.Heap, Generic[S]):
     def statistics(self) -> HeapStatistics:
         """Return exact figures. Asks the kernel which pages are resident: O(committed pages)."""
         return HeapStatistics(**self.counters())
+
+
+def _stands_for_many(strategy: Any) -> bool:
+    return strategy is Any or getattr(strategy, "_is_protocol", False)  # the types that annotations name
 
 
 @cache
