@@ -34,6 +34,12 @@ def test_a_theorem_says_what_it_is(theorem: Theorem) -> None:
         assert "{n}" in theorem.scope.over, "a bound that nobody reads"
 
 
+def test_the_theorems_that_assumptions_name_are_there() -> None:
+    names = {theorem.name for theorem in THEOREMS}
+    said = " ".join(assumption for theorem in THEOREMS for assumption in theorem.assumptions)
+    assert set(re.findall(r"\b[a-z]+-[a-z-]+\b", said)) <= names, "a word with a hyphen is the name of a theorem here"
+
+
 def test_faults_of_the_sketches_are_in_the_list_of_them() -> None:
     sections = re.findall(r"^## (\w+) ", (ROOT / "docs" / "seed-corrections.md").read_text(), re.MULTILINE)
     sketches = {mutant.sketch for theorem in THEOREMS for mutant in theorem.mutants} - {""}

@@ -162,7 +162,7 @@ THEOREMS = (
         statement="Bottom is answered exactly when no hole fits, and the search for one always ends.",
         formula="allocate(g) = ⊥  ⇔  ¬∃ x: x a hole ∧ |x| ≥ g",
         scope=_ANY_HEAP,
-        assumptions=(_INVARIANT, "alignment 1; with alignment: fit-complete, of the code"),
+        assumptions=(_INVARIANT, "alignment 1; with alignment: code-allocate, of the code"),
         source="what Appel and Naumann call resource-aware: Verified Sequential Malloc/Free, ISMM 2020",
         mutants=(
             Mutant("exact-fit-refused", "a hole of exactly the size is passed over"),
