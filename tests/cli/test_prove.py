@@ -91,6 +91,17 @@ def test_list_checks_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "hollow" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("columns", [80, 132])
+def test_the_list_keeps_to_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    prove.main(["--list"])
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= columns
+    assert all(theorem.statement in " ".join(said.split()) for theorem in prove.THEOREMS)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [(["--fast"], "--fast"), (["--only", "nothing-*"], "no theorem"), (["--json"], "needs a value")],

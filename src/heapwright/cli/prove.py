@@ -54,7 +54,7 @@ def main(words: list[str]) -> int:
         return 0
     theorems, left_out = options.chosen()
     if options.list:
-        sys.stdout.writelines(f"{line}\n" for line in _listing(theorems))
+        sys.stdout.writelines(f"{line}\n" for line in _listing(theorems, _width()))
         return 0
     table = _Table(sys.stderr if options.json == "-" else sys.stdout, options.effort, detailed=bool(options.only))
     examined = list(table.fill(theorems))
@@ -153,11 +153,16 @@ def _write_json(target: str, results: dict[str, object]) -> None:
         raise CommandLineError(f"cannot write {target!r}: {error.strerror}") from None
 
 
-def _listing(theorems: Sequence[Theorem]) -> Iterator[str]:
+def _width() -> int:
+    return max(60, min(shutil.get_terminal_size((132, 24)).columns, 160))
+
+
+def _listing(theorems: Sequence[Theorem], width: int) -> Iterator[str]:
     for subject, members in groupby(theorems, key=lambda theorem: theorem.subject):
         yield from ("", _SUBJECTS[subject])
         for theorem in members:
-            yield f"  {theorem.name:24}{theorem.method:12}{theorem.statement}"
+            head = f"  {theorem.name:24}{theorem.method:12}"
+            yield from textwrap.wrap(head + theorem.statement, width, subsequent_indent=" " * len(head))
 
 
 class _Table:
@@ -169,7 +174,7 @@ class _Table:
         self._detailed = detailed
         self._tty = stream.isatty()
         self._colours = self._tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        self._width = max(60, min(shutil.get_terminal_size((132, 24)).columns, 160))
+        self._width = _width()
 
     def fill(self, theorems: Sequence[Theorem]) -> Iterator[Examination]:
         """Examine and print; yield each examination."""
