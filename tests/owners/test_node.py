@@ -135,6 +135,8 @@ def test_node_classes_stand_alone():
         hw.node(type("Mine", (dict,), {}))
     with pytest.raises(TypeError, match="__del__"):
         hw.node(type("Mine", (), {"__del__": print}))
+    with pytest.raises(TypeError, match="put @node above"):
+        hw.node(print)
 
 
 def test_methods_and_class_attributes_stay():

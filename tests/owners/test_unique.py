@@ -92,3 +92,9 @@ def test_sharing_and_back():
     assert shared.strong_count == 1
     unique = shared.try_unwrap()
     assert (unique.value, ended) == ("value", [])
+
+
+def test_a_call_with_wrong_arguments_leaves_nothing_to_end():
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        hw.Unique()
+    gc.collect()  # an error in __del__ would be a warning, and fail here

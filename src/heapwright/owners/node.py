@@ -93,6 +93,8 @@ def node(cls: type[C]) -> type[C]:
     >>> hw.collect_cycles()
     2
     """
+    if not isinstance(cls, type):
+        raise TypeError(f"{cls!r} is not a class: put @node above one whose fields are annotated")
     if cls.__bases__ != (object,):
         raise TypeError(f"{cls.__name__} has base classes, and a node class cannot: give it all of its fields itself")
     if "__del__" in vars(cls):

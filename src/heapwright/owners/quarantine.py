@@ -50,7 +50,7 @@ class Quarantine:
         return iter([damage for *_, damage in self._held])
 
     def __repr__(self) -> str:
-        return f"<Quarantine of {len(self)} blocks, {self.held_bytes} B>"
+        return f"<Quarantine of {len(self)} block{'s' * (len(self) != 1)}, {self.held_bytes} B>"
 
     @property
     def held_bytes(self) -> int:

@@ -107,7 +107,8 @@ class Unique(Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_gone"):  # a call with wrong arguments never came to __init__
+            self.close()
 
     def __copy__(self) -> NoReturn:
         raise TypeError("a Unique has one owner: move() it, or share() it")
