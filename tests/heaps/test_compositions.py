@@ -85,3 +85,21 @@ def test_a_limit_below_is_kept_through_every_adaptor(outer: str) -> None:
     adaptor_conformance(
         lambda upstream: build(hw.Limiting(upstream, 2 * ROOM)), room_bytes=ROOM, limit_bytes=2 * ROOM, examples=2
     )
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "heap", hw.AnonymousSpace(1)], ids=repr)
+def test_what_is_no_resource_is_refused_when_the_adaptor_is_made(wrong: Any) -> None:
+    heap = hw.Heap(hw.AnonymousSpace("1MiB"))
+    for make in (
+        hw.Adaptor,
+        hw.Statistics,
+        hw.Tracking,
+        hw.ThreadSafe,
+        lambda upstream: hw.Limiting(upstream, 1),
+        lambda upstream: hw.FailureCallback(upstream, print),
+        lambda upstream: hw.Fallback(heap, upstream),
+        lambda upstream: hw.Segregator(upstream, heap, 1),
+        lambda upstream: hw.HeapBuilder().capacity("1MiB").fallback(upstream).build(),
+    ):
+        with pytest.raises(hw.UnsuitableUpstream, match="it is no memory resource and"):
+            make(wrong)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from heapwright.model.block import Block
-from heapwright.model.errors import HeapwrightError
+from heapwright.model.errors import HeapwrightError, UnsuitableUpstream
 from heapwright.model.protocols import Resource
 from heapwright.model.sizes import Size, parse_alignment, parse_size
 
@@ -29,6 +29,11 @@ class Adaptor(Generic[B]):
     upstream
         Where the blocks come from.
 
+    Raises
+    ------
+    UnsuitableUpstream
+        It is no memory resource: a space, for example, has none of its methods.
+
     Examples
     --------
     >>> import heapwright as hw
@@ -40,7 +45,7 @@ class Adaptor(Generic[B]):
     """
 
     def __init__(self, upstream: Resource[B]) -> None:
-        self._upstream = upstream
+        self._upstream = resource(upstream)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._upstream!r})"
@@ -116,6 +121,13 @@ class Adaptor(Generic[B]):
     def _serve(self, ask: Callable[..., Served], size_bytes: int, *alignment: int) -> Served:
         """Answer a request: a block, or what `ask` says. `alignment` is empty where the request names none."""
         return ask(size_bytes, *alignment)
+
+
+def resource(upstream: Resource[B]) -> Resource[B]:
+    """Return what an adaptor is put around, if it is a memory resource: else the first request would say so."""
+    if not callable(getattr(upstream, "allocate", None)):
+        raise UnsuitableUpstream(upstream=repr(upstream), why="it is no memory resource and has no allocate()")
+    return upstream
 
 
 def _given(alignment: Size | None) -> tuple[int, ...]:
