@@ -384,9 +384,10 @@ static PyObject *shared_repr(SharedObject *self) {
     ShareObject *share = self->share;
     if (share == NULL) return PyUnicode_FromString("Shared(closed)");
     if (share->disposed || share->value == NULL) return PyUnicode_FromString("Shared(disposed)");
+    Py_ssize_t owners = Py_REFCNT(share); /* now: what Py_ReprEnter notes is one reference more */
     int entered = Py_ReprEnter((PyObject *)share);
     if (entered != 0) return entered < 0 ? NULL : PyUnicode_FromString("Shared(...)");
-    PyObject *text = PyUnicode_FromFormat("Shared(%R, owners=%zd)", share->value, Py_REFCNT(share));
+    PyObject *text = PyUnicode_FromFormat("Shared(%R, owners=%zd)", share->value, owners);
     Py_ReprLeave((PyObject *)share);
     return text;
 }

@@ -312,3 +312,10 @@ def test_threads_that_clone_and_upgrade_end_the_value_once():
         for thread in threads:
             thread.join()
     assert len(ended) == 50
+
+
+def test_repr_counts_the_owners_and_not_itself():
+    handle = hw.Shared("value")
+    assert repr(handle) == "Shared('value', owners=1)"
+    clone = handle.clone()
+    assert repr(clone) == "Shared('value', owners=2)"
