@@ -9,6 +9,12 @@ static PyObject *raise_call(const char *call, int error) {
     return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", call, "errno", error);
 }
 
+static void raise_sized_call(const char *format, size_t size_bytes, int error) {
+    char call[64];
+    PyOS_snprintf(call, sizeof call, format, size_bytes);
+    raise_call(call, error);
+}
+
 PyObject *hw_raise_lock_refused(size_t size_bytes, int error) {
     return hw_raise("MemoryLockRefused", "{s:n,s:i}", "size_bytes", (Py_ssize_t)size_bytes, "errno", error);
 }
@@ -25,7 +31,7 @@ static PyObject *space_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) return NULL;
     int error = hw_space_open(&self->space, (size_t)size_bytes, (size_t)alignment, huge_pages, permissions);
     if (error != 0) {
-        raise_call("reserving address space", error);
+        raise_sized_call("reserving %zu B of address space", (size_t)size_bytes, error);
         Py_CLEAR(self);
     } else if (populate || locked) {
         Py_BEGIN_ALLOW_THREADS /* nobody else knows the space yet; a GiB takes a tenth of a second and more */
@@ -33,7 +39,7 @@ static PyObject *space_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_END_ALLOW_THREADS
         if (error != 0) {
             if (locked) hw_raise_lock_refused(self->space.size_bytes, error);
-            else raise_call("bringing the space into memory", error);
+            else raise_sized_call("bringing a space of %zu B into memory", self->space.size_bytes, error);
             Py_CLEAR(self);
         }
     }
