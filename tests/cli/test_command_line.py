@@ -9,7 +9,7 @@ import pytest
 from running import execute
 
 from heapwright.cli.command_line import parse
-from heapwright.cli.main import CommandLineError
+from heapwright.cli.main import CommandLineError, main
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,18 @@ def test_help_and_version(observed: Callable) -> None:
     assert result.exit_code == 0
     assert "--allocator {pooled,system}" in result.stdout
     assert "Not yet" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "prove", "doctor"])
+def test_help_about_a_command_is_its_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+    for words in ((command, "--help"), ("help", command)):
+        with pytest.raises(SystemExit) as ended:
+            main(list(words))
+        assert not ended.value.code
+        asked.append(capsys.readouterr().out)
+    assert asked[0] == asked[1]
+    assert asked[0].startswith(f"usage: heapwright {command}")
 
 
 def test_console_scripts_of_this_environment_run(observed: Callable, tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ def _dispatch(arguments: list[str]) -> int:
     if not arguments:
         raise CommandLineError("no command given; try `heapwright run program.py` or `heapwright --help`")
     name, rest = arguments[0], arguments[1:]
+    if name == "help" and rest and rest[0] in COMMANDS:
+        name, rest = rest[0], ["--help"]
     if name in ("-h", "--help", "help"):
         sys.stdout.write(USAGE)
         return 0
