@@ -226,7 +226,7 @@ class InvalidFree(HeapwrightError, ValueError):
             ),
             "foreign": (
                 "another resource allocated it",
-                "Give it back to the resource that allocate() was called on",
+                "Give it back to the resource that handed it out",
             ),
         }[reason]
         super().__init__(
@@ -251,7 +251,7 @@ class BlockFreed(HeapwrightError, ValueError):
     def __init__(self, *, address: int, size_bytes: int) -> None:
         super().__init__(
             f"the block at {address:#x} ({size_bytes} B) was freed and has no bytes any more. "
-            "Take what is needed before deallocate(), or keep the block",
+            "Take what is needed before that, or keep the block",
             address=address,
             size_bytes=size_bytes,
         )
@@ -571,7 +571,7 @@ class ReentrantCall(HeapwrightError, RuntimeError):
 
 
 class UnsuitableUpstream(HeapwrightError, TypeError):
-    """A resource that a pool cannot draw from: what it handed out is not memory in one aligned, writable piece.
+    """What a pool or an adaptor cannot draw from: no memory resource, or one whose blocks are not what was asked for.
 
     Attributes
     ----------
