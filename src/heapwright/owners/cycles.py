@@ -26,7 +26,8 @@ class Cycle:
     def __str__(self) -> str:
         around = " -> ".join(f"{name}.{field}" for name, field in self.path)
         others = f" (one way through {self.nodes} nodes that reach each other)" if self.nodes > len(self.path) else ""
-        owned = f"owned {self.owners_outside} times from outside" if self.owners_outside else "and nothing else owns it"
+        count = self.owners_outside
+        owned = f"with {count} owner{'s' * (count != 1)} outside" if count else "and nothing else owns it"
         return f"{around} -> {self.path[0][0]}{others}, {owned}"
 
 
