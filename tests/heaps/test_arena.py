@@ -640,3 +640,9 @@ class Programs(RuleBasedStateMachine):
 
 TestPrograms = Programs.TestCase
 TestPrograms.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_what_is_no_resource_and_no_size_is_refused_when_the_arena_is_made() -> None:
+    for wrong in (None, 1.5, hw.AnonymousSpace(1)):
+        with pytest.raises(hw.UnsuitableUpstream, match="it is no memory resource and"):
+            hw.Arena(wrong)  # type: ignore[arg-type]

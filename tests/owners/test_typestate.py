@@ -294,3 +294,9 @@ class LockStep(RuleBasedStateMachine):
 
 TestLockStep = LockStep.TestCase
 TestLockStep.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_what_is_no_resource_is_refused_when_the_memory_is_made() -> None:
+    for wrong in (None, 3, hw.AnonymousSpace(1)):
+        with pytest.raises(hw.UnsuitableUpstream, match="it is no memory resource and"):
+            hw.Memory(wrong)  # type: ignore[arg-type]

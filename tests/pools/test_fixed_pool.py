@@ -457,3 +457,14 @@ def test_figures(heap: hw.Heap[Any]) -> None:
     assert (after.block_count, after.peak_block_count, after.total_block_count) == (0, 10, 10)
     assert (after.peak_allocated_bytes, after.total_allocated_bytes) == (1120, 1120)
     assert after.external_fragmentation == 0.0
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "heap", hw.AnonymousSpace(1)], ids=repr)
+def test_what_is_no_resource_is_refused_when_a_pool_is_made(wrong):
+    for make in (
+        hw.TieredPool,
+        lambda upstream: hw.FixedPool(upstream, 64),
+        lambda upstream: hw.ConcurrentPool(upstream, 64),
+    ):
+        with pytest.raises(hw.UnsuitableUpstream, match="it is no memory resource and"):
+            make(wrong)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from heapwright.model.block import Block
-from heapwright.model.errors import HeapwrightError, UnsuitableUpstream
-from heapwright.model.protocols import Resource
+from heapwright.model.errors import HeapwrightError
+from heapwright.model.protocols import Resource, as_resource
 from heapwright.model.sizes import Size, parse_alignment, parse_size
 
 B = TypeVar("B", bound=Block)
@@ -45,7 +45,7 @@ class Adaptor(Generic[B]):
     """
 
     def __init__(self, upstream: Resource[B]) -> None:
-        self._upstream = resource(upstream)
+        self._upstream = as_resource(upstream)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._upstream!r})"
@@ -121,13 +121,6 @@ class Adaptor(Generic[B]):
     def _serve(self, ask: Callable[..., Served], size_bytes: int, *alignment: int) -> Served:
         """Answer a request: a block, or what `ask` says. `alignment` is empty where the request names none."""
         return ask(size_bytes, *alignment)
-
-
-def resource(upstream: Resource[B]) -> Resource[B]:
-    """Return what an adaptor is put around, if it is a memory resource: else the first request would say so."""
-    if not callable(getattr(upstream, "allocate", None)):
-        raise UnsuitableUpstream(upstream=repr(upstream), why="it is no memory resource and has no allocate()")
-    return upstream
 
 
 def _given(alignment: Size | None) -> tuple[int, ...]:

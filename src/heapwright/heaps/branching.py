@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from heapwright.heaps.adaptor import Adaptor, B, resource
+from heapwright.heaps.adaptor import Adaptor, B
 from heapwright.heaps.observing import Observing
 from heapwright.model.errors import InvalidFree
-from heapwright.model.protocols import Resource
+from heapwright.model.protocols import Resource, as_resource
 from heapwright.model.sizes import Size, parse_size
 
 
@@ -32,7 +32,7 @@ class Branching(Adaptor[B]):
     def __init__(self, first: Resource[B], second: Resource[B]) -> None:
         super().__init__(first)
         self._first = Branch(first)
-        self._second = Branch(resource(second))
+        self._second = Branch(as_resource(second))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._first.upstream!r}, {self._second.upstream!r})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heapwright import _native
-from heapwright.model.protocols import Resource
+from heapwright.model.protocols import Resource, as_resource
 
 CHUNK_ALIGNMENT = 4096
 GRANULE_BYTES = 16  # as in native/core/region.h
@@ -54,7 +54,7 @@ class ChunkStack:
     """
 
     def __init__(self, upstream: Resource[Any], chunk_bytes: int) -> None:
-        self.upstream = upstream
+        self.upstream = as_resource(upstream)
         self.chunk_bytes = chunk_bytes
         self.filling: _native.Region | None = None
         self.chunks: list[Chunk] = []

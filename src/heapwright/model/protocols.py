@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from heapwright.model.block import Block
+from heapwright.model.errors import UnsuitableUpstream
 from heapwright.model.sizes import Size
 
 B = TypeVar("B", bound=Block)
@@ -55,3 +56,16 @@ class Resource(Protocol[B]):
     @property
     def upstream(self) -> Any:
         """What this resource draws from: another resource, or a space."""
+
+
+def as_resource(upstream: Resource[B]) -> Resource[B]:
+    """Return what is to be drawn from, if it is a memory resource; the first request would find out too late.
+
+    Raises
+    ------
+    UnsuitableUpstream
+        It is none: a space, for example, has no `allocate`.
+    """
+    if not callable(getattr(upstream, "allocate", None)):
+        raise UnsuitableUpstream(upstream=repr(upstream), why="it is no memory resource and has no allocate()")
+    return upstream

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, final, overlo
 
 from heapwright.model.errors import InvalidTransition, ViewExported
 from heapwright.model.lifecycle import READABLE, WRITABLE, Event, State, after, allowed
-from heapwright.model.protocols import Resource
+from heapwright.model.protocols import Resource, as_resource
 from heapwright.model.sizes import Size, parse_alignment, parse_size
 from heapwright.owners.damage import CorruptedMemory, Damage
 from heapwright.owners.guarded_block import GuardedBlock
@@ -96,7 +96,7 @@ class Memory(Generic[S_co]):
         quarantine: Quarantine | None = None,
     ) -> Memory[Unallocated]:  # of __new__ checkers believe the state, whatever Memory[...] was called
         held_by = Quarantine.of_process() if quarantine is None else quarantine
-        terms = _Terms(resource, parse_size(red_zone_bytes), check_every_access, held_by)
+        terms = _Terms(as_resource(resource), parse_size(red_zone_bytes), check_every_access, held_by)
         return cls._beginning(terms, State.FREE, None)
 
     def __repr__(self) -> str:

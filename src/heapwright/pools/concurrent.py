@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from heapwright import _native
-from heapwright.model.protocols import Resource
+from heapwright.model.protocols import Resource, as_resource
 from heapwright.model.sizes import Size, parse_alignment, parse_size
 from heapwright.model.statistics import PoolStatistics
 from heapwright.pools.lease import Lease
@@ -83,7 +83,7 @@ class ConcurrentPool(_native.ConcurrentPool):
             raise ValueError(f"a cache cannot hold {cache_count} blocks. Give 2 to 124, or None")
         self = super().__new__(
             cls,
-            upstream,
+            as_resource(upstream),
             size_bytes,
             alignment_bytes,
             capacity or _UNBOUNDED,

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Self
 
 from heapwright import _native
-from heapwright.model.protocols import Resource
+from heapwright.model.protocols import Resource, as_resource
 from heapwright.model.sizes import Size, parse_size
 from heapwright.model.statistics import PoolStatistics
 from heapwright.pools.lease import Lease
@@ -65,7 +65,7 @@ class TieredPool(_native.TieredPool):
         largest = parse_size(largest_bytes)
         if not 1 <= largest <= 2 << 20:
             raise ValueError(f"a largest class of {largest} B cannot be. Give 1 B to 2 MiB, such as '32KiB'")
-        self = super().__new__(cls, upstream, largest)
+        self = super().__new__(cls, as_resource(upstream), largest)
         self.name = name
         return self
 
