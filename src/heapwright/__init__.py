@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from heapwright import adapters as adapters
+    from heapwright import model as model
     from heapwright import prove as prove
     from heapwright import testing as testing
     from heapwright._native import (
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from heapwright.heaps.arena import (
         ViewsEscaped as ViewsEscaped,
     )
+    from heapwright.heaps.branching import (
+        BranchStatistics as BranchStatistics,
+    )
     from heapwright.heaps.builder import (
         HeapBuilder as HeapBuilder,
     )
@@ -65,6 +69,9 @@ if TYPE_CHECKING:
     )
     from heapwright.heaps.limiting import (
         Limiting as Limiting,
+    )
+    from heapwright.heaps.limiting import (
+        LimitingStatistics as LimitingStatistics,
     )
     from heapwright.heaps.logging import (
         LogEvent as LogEvent,
@@ -311,6 +318,7 @@ _HOME: dict[str, str] = {
     "Block": "heapwright._native",
     "BlockFreed": "heapwright.model.errors",
     "BlockSeen": "heapwright.model.block",
+    "BranchStatistics": "heapwright.heaps.branching",
     "Buddy": "heapwright.strategies.constant_time",
     "Buffer": "heapwright._native",
     "Bump": "heapwright.strategies.bump",
@@ -343,6 +351,7 @@ _HOME: dict[str, str] = {
     "LayeredStatistics": "heapwright.model.statistics",
     "LimitExceeded": "heapwright.model.errors",
     "Limiting": "heapwright.heaps.limiting",
+    "LimitingStatistics": "heapwright.heaps.limiting",
     "LogEvent": "heapwright.heaps.logging",
     "Logging": "heapwright.heaps.logging",
     "Mark": "heapwright.heaps.mark",
@@ -408,6 +417,7 @@ __all__ = [
     "Block",
     "BlockFreed",
     "BlockSeen",
+    "BranchStatistics",
     "Buddy",
     "Buffer",
     "Bump",
@@ -440,6 +450,7 @@ __all__ = [
     "LayeredStatistics",
     "LimitExceeded",
     "Limiting",
+    "LimitingStatistics",
     "LogEvent",
     "Logging",
     "Mark",
@@ -486,6 +497,7 @@ __all__ = [
     "cycles",
     "format_size",
     "is_corrupted",
+    "model",
     "node",
     "parse_size",
     "prove",
