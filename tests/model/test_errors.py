@@ -57,7 +57,8 @@ EXAMPLES: list[tuple[errors.HeapwrightError, type[Exception], tuple[str, ...]]] 
         ("3 of 3", "greater capacity"),
     ),
     (errors.ReentrantCall(operation="allocate", resource="ThreadSafe"), RuntimeError, ("allocate", "after the call")),
-    (errors.HandleReleased("Unique", "moved from"), ValueError, ("Unique was moved from", "clone()")),
+    (errors.HandleReleased("unique handle", "moved from"), ValueError, ("handle was moved from", "share()")),
+    (errors.HandleReleased("shared handle"), ValueError, ("handle was closed", "clone()")),
     (errors.LargerThanBlock(pool="FixedPool", size_bytes=65, block_bytes=64), MemoryError, ("65 B", "have 64 B")),
     (errors.InvalidTransition(state="freed", event="move", allowed="reuse"), ValueError, ("freed", "reuse")),
 ]

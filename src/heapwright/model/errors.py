@@ -627,8 +627,9 @@ class HandleReleased(HeapwrightError, ValueError):
     how: str
 
     def __init__(self, handle: str, how: str = "closed") -> None:
+        several = "share() it" if handle.startswith("unique") else "clone()"
         super().__init__(
-            f"the {handle} was {how}. Use the handle that owns it now, or clone() before you give one away",
+            f"the {handle} was {how}. Use the handle that owns it now, or {several} before you give one away",
             handle=handle,
             how=how,
         )
