@@ -207,3 +207,12 @@ def test_a_trim_under_way_survives_a_release() -> None:
     heap.trim()
     assert heap.statistics().committed_bytes <= 2 * 4096
     assert kept.state is hw.State.ALLOCATED
+
+
+def test_what_is_no_mark_is_not_released() -> None:
+    for stack in (hw.Heap[hw.Bump](hw.AnonymousSpace("1MiB")), hw.Arena("1MiB")):
+        block = stack.allocate(10)
+        for wrong in (None, 3, block):
+            with pytest.raises(TypeError, match="expected a mark"):
+                stack.release(wrong)  # type: ignore[arg-type]
+        assert block.state is hw.State.ALLOCATED

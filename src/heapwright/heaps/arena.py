@@ -284,6 +284,8 @@ class Arena(_native.Arena):
         InvalidMark
             It is another's, or was released.
         """
+        if not isinstance(mark, Mark):
+            raise TypeError(f"expected a mark of this arena, not {type(mark).__name__}")
         mark.release_on(self)
 
     def release_mark(self, serial: int, depth: int) -> bool:

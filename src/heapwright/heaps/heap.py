@@ -196,6 +196,8 @@ class Heap(_native.Heap, Generic[S]):
         UnsupportedByStrategy
             The strategy does not stack its blocks.
         """
+        if not isinstance(mark, Mark):
+            raise TypeError(f"expected a mark of this heap, not {type(mark).__name__}")
         mark.release_on(self)
 
     def draw(self) -> str:
