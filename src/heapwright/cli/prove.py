@@ -31,7 +31,7 @@ Checks the theorems about what heapwright does, and each check itself: every the
 planted fault, and a mutant that is not refuted by a counterexample fails the command.
 
   --short        smaller scopes: what CI runs. Without it: everything, which takes a while
-  --only NAME    only these, in detail: each mutant with its counterexample; patterns such as 'heap-*' do
+  --only NAME    only these, in detail: each mutant with its counterexample; or a pattern such as 'heap-*'
   --json FILE    the results as JSON (docs/reference/theorems.md); - is the standard output
   --list         the theorems, without checking them
   --strict       a check that cannot be run is a failure, too
