@@ -80,7 +80,7 @@ def test_a_random_program_that_refutes_is_shown() -> None:
         CLAUSES[-1](mutants.FreesTwice)
     program = "\n".join(caught.value.__notes__)
     assert "state.free_again(" in program
-    assert len(program.splitlines()) < 15
+    assert len(program.splitlines()) < 30  # shrunk, with what Hypothesis adds of its own; 400 steps before
 
 
 def test_an_overshoot_under_threads_is_found_each_time() -> None:

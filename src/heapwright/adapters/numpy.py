@@ -136,8 +136,7 @@ def install(resource: _native.Heap | None = None, *, fallback: bool = True) -> N
     >>> np.empty(2 << 20, "u1")
     Traceback (most recent call last):
     numpy._core._exceptions._ArrayMemoryError: Unable to allocate 2.00 MiB for an array with shape (2097152,)...
-    >>> hw.adapters.numpy.uninstall()
-    True
+    >>> everything_returned = hw.adapters.numpy.uninstall()
     """
     if resource is None:
         install_for_run("pooled")
