@@ -180,11 +180,14 @@ FUSED PyObject *deallocate(HeapObject *self, enum hw_strategy strategy, PyObject
 #define STRATEGY_OF(self) hw_heap_strategy(&(self)->heap)
 
 void hw_heap_drop_block(BlockObject *block) {
-    HeapObject *heap = block->heap;
-    enter(heap);
-    hw_heap_free_fused(&heap->heap, STRATEGY_OF(heap), handle_of(block));
-    hw_handle_delist(heap, block);
-    block->heap = NULL;
+    HeapObject *heap = (HeapObject *)Py_NewRef(block->heap);
+    enter(heap); /* may let others run: a mark that one of them releases frees the block, and takes the heap from it */
+    if (block->heap != NULL) {
+        hw_heap_free_fused(&heap->heap, STRATEGY_OF(heap), handle_of(block));
+        hw_handle_delist(heap, block);
+        block->heap = NULL;
+        Py_DECREF(heap);
+    }
     Py_DECREF(heap);
 }
 
@@ -196,19 +199,21 @@ static void retire(BlockObject *block) {
     Py_CLEAR(block->heap);
 }
 
-/* Copies while nobody can free, move or protect the source. */
-static void copy_pinned(HeapObject *self, BlockObject *from, char *to, size_t size_bytes) {
+/* Copies while nobody can free, move or protect either block. */
+static void copy_pinned(HeapObject *self, BlockObject *from, BlockObject *to, size_t size_bytes) {
     if (size_bytes < LONG_COPY_BYTES) {
-        memcpy(to, from->address, size_bytes);
+        memcpy(to->address, from->address, size_bytes);
         return;
     }
     from->exports++;
+    to->exports++; /* nobody else knows it, but who releases a mark frees it all the same */
     self->space->exports++;
     Py_BEGIN_ALLOW_THREADS
-    memcpy(to, from->address, size_bytes); /* the target is not known to anybody else yet */
+    memcpy(to->address, from->address, size_bytes);
     Py_END_ALLOW_THREADS
     enter(self);
     self->space->exports--;
+    to->exports--;
     from->exports--;
 }
 
@@ -223,7 +228,7 @@ static PyObject *move(HeapObject *self, BlockObject *old, const request *r) {
         hw_heap_free_fused(&self->heap, STRATEGY_OF(self), handle);
         return NULL;
     }
-    copy_pinned(self, old, new->address, (size_t)(old->size_bytes < new->size_bytes ? old->size_bytes : new->size_bytes));
+    copy_pinned(self, old, new, (size_t)(old->size_bytes < new->size_bytes ? old->size_bytes : new->size_bytes));
     if (require_own(self, (PyObject *)old, "reallocate the block") == NULL) { /* changed while the GIL was away */
         Py_DECREF(new);                                                       /* frees the new block */
         return NULL;

@@ -1,6 +1,10 @@
 """Bump heaps: in lock-step with their definition; marks; what a release may not take away."""
 
 import gc
+import subprocess
+import sys
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -216,3 +220,60 @@ def test_what_is_no_mark_is_not_released() -> None:
             with pytest.raises(TypeError, match="expected a mark"):
                 stack.release(wrong)  # type: ignore[arg-type]
         assert block.state is hw.State.ALLOCATED
+
+
+def test_a_mark_is_not_released_while_a_block_moves_behind_it() -> None:
+    heap = hw.Heap[hw.Bump](hw.AnonymousSpace("256MiB"))
+    old = heap.allocate("80MiB")
+    old.view()[-5:] = b"hello"
+    _behind = heap.allocate(16)  # so that it has to move
+    mark = heap.mark()
+    outcome: list[str] = []
+
+    def release() -> None:
+        while old.exports == 0 and old.state != hw.State.FREED:
+            pass
+        try:
+            heap.release(mark)
+            outcome.append("released under the copy" if old.exports else "released")  # the latter if it was over
+        except hw.ViewExported:
+            outcome.append("refused")
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    time.sleep(0.02)
+    new = heap.reallocate(old, "100MiB")
+    thread.join()
+    heap.check()
+    assert outcome in (["refused"], ["released"])
+    if outcome == ["refused"]:
+        assert bytes(new.view()[(80 << 20) - 5 : 80 << 20]) == b"hello"
+
+
+def test_a_handle_dies_while_its_mark_is_released() -> None:
+    """Both wait for a long operation; who comes second finds the block gone."""
+    program = """
+import sys, threading, time
+import heapwright as hw
+sys.setswitchinterval(1e-5)
+heap, box, stop = hw.Heap[hw.Bump](hw.AnonymousSpace("64MiB")), [], False
+kept = [heap.allocate(64) for _ in range(20_000)]
+def check():
+    while not stop: heap.check()
+def drop():
+    while not stop:
+        try: box.pop()
+        except IndexError: time.sleep(0)
+threads = [threading.Thread(target=run) for run in (check, drop, drop)]
+for thread in threads: thread.start()
+end = time.monotonic() + 2
+while time.monotonic() < end:
+    mark = heap.mark()
+    box.extend(heap.allocate(16) for _ in range(3))
+    heap.release(mark)
+stop = True
+for thread in threads: thread.join()
+heap.check()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
