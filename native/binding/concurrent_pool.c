@@ -111,7 +111,7 @@ static PyObject *pool_trim(ConcurrentPoolObject *self, PyObject *args, PyObject 
     uint64_t free_bytes = (self->depot->slots - self->totals.blocks) * (uint64_t)self->head.stride_bytes;
     for (uint32_t chunk = HW_CHUNKS_MAX; chunk-- > 0;) {
         uint64_t size_bytes = free_slots[chunk] * (uint64_t)self->head.stride_bytes;
-        if (!(empty >> chunk & 1) || free_bytes < keep_bytes + size_bytes) continue;
+        if (!(empty >> chunk & 1) || free_bytes - size_bytes < keep_bytes) continue; /* they are among the free */
         removed |= UINT64_C(1) << chunk;
         free_bytes -= size_bytes;
         returned_bytes += size_bytes;

@@ -114,7 +114,8 @@ int hw_store_trim(SlotStore *store, uint64_t keep_bytes, uint64_t *returned_byte
         hw_slots *slots = store->slots; /* read again each time: giving back runs Python */
         if (!(slots->present >> chunk & 1)) continue;
         uint64_t size_bytes = (uint64_t)hw_chunks_slots(slots->chunks, chunk) * store->head.stride_bytes;
-        if ((uint64_t)slots->free_slots * store->head.stride_bytes < keep_bytes + size_bytes) continue;
+        uint64_t free_bytes = (uint64_t)slots->free_slots * store->head.stride_bytes;
+        if (free_bytes < size_bytes || free_bytes - size_bytes < keep_bytes) continue;
         if (!hw_slots_remove(slots, chunk)) continue; /* a block in it is live */
         *returned_bytes += size_bytes;
         if (hw_chunks_return(&store->chunks, chunk) < 0) return -1;

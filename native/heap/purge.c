@@ -68,6 +68,7 @@ void hw_purge_begin(hw_heap *heap, size_t keep_bytes, size_t grain_bytes) {
     hw_purge *purge = &heap->purge;
     if (purge->under_way) return;
     bool any = !heap->space->locked; /* of what is locked nothing can go: that round is over at once */
+    keep_bytes = least(keep_bytes, heap->space->size_bytes); /* which can be rounded up */
     *purge = (hw_purge){any, grain_bytes, keep_bytes, 0, purge->rounds + 1, purge->total_bytes};
     head(heap)->cursor = any ? hw_strategy_first(heap->control) : HW_STRATEGY_NONE;
 }

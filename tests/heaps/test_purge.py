@@ -254,3 +254,11 @@ def test_arrays_make_their_heap_decay_too() -> None:
     with hw.adapters.numpy.using(heap):
         np.ones(64 << 17)
         assert eventually(lambda: np.empty(1000), lambda: heap.space.committed_bytes < 1 << 20)
+
+
+@pytest.mark.parametrize("keep_bytes", [2**63, 2**64 - 1, 2**70])
+def test_to_keep_more_than_there_is_keeps_all(keep_bytes: int) -> None:
+    heap = hw.Heap(hw.AnonymousSpace("1MiB"))
+    heap.deallocate(heap.allocate("512KiB"))
+    assert heap.trim(keep_bytes=keep_bytes) == 0
+    assert heap.trim() == 512 << 10

@@ -468,3 +468,11 @@ def test_what_is_no_resource_is_refused_when_a_pool_is_made(wrong):
     ):
         with pytest.raises(hw.UnsuitableUpstream, match="it is no memory resource and"):
             make(wrong)
+
+
+@pytest.mark.parametrize("make", [hw.FixedPool, hw.ConcurrentPool])
+@pytest.mark.parametrize("keep_bytes", [2**63, 2**64 - 1, 2**70])
+def test_to_keep_more_than_there_is_keeps_all(heap: hw.Heap[Any], make: Any, keep_bytes: int) -> None:
+    pool = make(heap, 4096)
+    pool.release(pool.acquire())
+    assert pool.trim(keep_bytes=keep_bytes) == 0
