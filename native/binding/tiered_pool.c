@@ -114,6 +114,10 @@ static PyObject *pool_reallocate(TieredPoolObject *self, PyObject *const *args, 
         return hw_store_resize(self->tier[tier], old, r.size_bytes);
     BufferObject *new = (BufferObject *)acquire(self, &r, true);
     if (new == NULL) return NULL;
+    if (hw_buffer_require_own((PyObject *)self, (PyObject *)old, "reallocate the buffer") == NULL) {
+        Py_DECREF(new); /* the upstream ran, and somebody released the old one: its bytes may be gone */
+        return NULL;
+    }
     copy_pinned(old, new->address, (size_t)hw_smaller((uint64_t)old->size_bytes, r.size_bytes));
     if (hw_buffer_require_own((PyObject *)self, (PyObject *)old, "reallocate the buffer") == NULL || release(self, old) < 0)
         Py_CLEAR(new); /* something happened to the old one while Python ran; the new one goes back */

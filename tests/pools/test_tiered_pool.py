@@ -1,5 +1,6 @@
 import gc
 import itertools
+import mmap
 import weakref
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from tests.pools.upstreams import Failing
 
 import heapwright as hw
+from heapwright import _native
 from heapwright.model.pools import TieredPoolModel, size_classes
 from heapwright.model.protocols import Resource
 
@@ -288,6 +290,34 @@ class TieredLockstep(RuleBasedStateMachine):
         assert figures["allocated_bytes"] == sum(block for _, block, _ in self.live.values()) + large
         assert figures["free_bytes"] == sum(block * len(pool.free()) for block, pool in self.model.pools.items())
         assert figures["committed_bytes"] == self.upstream.out_bytes
+
+
+def test_a_buffer_that_is_released_while_the_upstream_runs_is_not_copied() -> None:
+    class Mapped:
+        """To give back is to unmap: whoever still reads the bytes ends the process."""
+
+        live = 0
+
+        def allocate(self, size_bytes: int, alignment: int = 16) -> mmap.mmap:
+            block = mmap.mmap(-1, size_bytes)
+            self.live += 1
+            if old:
+                pool.release(old.pop())
+            return block
+
+        def deallocate(self, block: mmap.mmap) -> None:
+            block.close()
+            self.live -= 1
+
+    old: list[Any] = []
+    upstream: Any = Mapped()
+    pool = _native.TieredPool(upstream, 1 << 20)
+    buffer = pool.acquire(16 << 20)
+    old.append(buffer)
+    with pytest.raises(hw.InvalidFree):
+        pool.reallocate(buffer, 20 << 20)
+    pool.check()
+    assert upstream.live == 0
 
 
 def test_tiered() -> None:
