@@ -100,7 +100,10 @@ static NodeObject *node_alloc(PyTypeObject *type, KindObject *kind) {
     hw_nodes_opened |= error == 0;
     if (error == 0) error = hw_shared_nodes_new(&hw_nodes, (uint32_t)kind->shared, kind->acyclic == 1, (uintptr_t)self, &self->number);
     self->free_standing = true;
-    if (error == 0) return self;
+    if (error == 0) {
+        hw_shared_nodes_made(&hw_nodes, size_bytes(self)); /* here: node_dealloc counts the end of every node that got a number */
+        return self;
+    }
     self->number = HW_SHARED_NONE;
     Py_DECREF(self);
     hw_raise_errno(error);
@@ -131,7 +134,7 @@ static PyObject *node_new(PyTypeObject *type, PyObject *args, PyObject *keywords
         Py_DECREF(self);
         return NULL;
     }
-    hw_shared_nodes_made(&hw_nodes, size_bytes(self));
+    hw_shared_nodes_collect_if_due(&hw_nodes);
     hw_nodes_dispose();
     return (PyObject *)self;
 }
@@ -210,6 +213,8 @@ static PyObject *node_copy(NodeObject *self, PyObject *unused) {
         if (target != HW_SHARED_NONE && hw_shared_clone(&hw_nodes.graph, target))
             hw_shared_set(&hw_nodes.graph, copy->number, i, target);
     }
+    hw_shared_nodes_collect_if_due(&hw_nodes); /* not before: nobody need own the node that is copied */
+    hw_nodes_dispose();
     return (PyObject *)copy;
 }
 

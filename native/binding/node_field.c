@@ -11,11 +11,20 @@ typedef struct {
     PyObject *types; /* of an atom: a tuple of those that are allowed, exactly */
 } FieldObject;
 
+/* The node, which has the cell or the slot that `index` is of: another class's has other ones, or fewer. Alive, and stays
+ * so until Python runs. NULL with the error set. */
+static NodeObject *require_own(const FieldObject *self, PyObject *object) {
+    NodeObject *node = (NodeObject *)object;
+    if (self->owner != NULL && Py_IS_TYPE(object, (PyTypeObject *)self->owner)) return hw_node_require_alive(node) < 0 ? NULL : node;
+    PyErr_Format(PyExc_TypeError, "%U is a field of %.100s, not of %.100s", self->name,
+                 self->owner == NULL ? "no class" : ((PyTypeObject *)self->owner)->tp_name, Py_TYPE(object)->tp_name);
+    return NULL;
+}
+
 static PyObject *field_get(FieldObject *self, PyObject *object, PyObject *type) {
     if (object == NULL || object == Py_None) return Py_NewRef(self);
-    if (!hw_is_node(object)) return PyErr_Format(PyExc_TypeError, "%U is a field of nodes", self->name);
-    NodeObject *node = (NodeObject *)object;
-    if (hw_node_require_alive(node) < 0) return NULL;
+    NodeObject *node = require_own(self, object);
+    if (node == NULL) return NULL;
     if (self->kind == 's') {
         uint32_t target = hw_shared_get(&hw_nodes.graph, node->number, (uint32_t)self->index);
         if (target == HW_SHARED_NONE) Py_RETURN_NONE;
@@ -47,7 +56,6 @@ static int set_atom(FieldObject *self, NodeObject *node, PyObject *value) {
 
 /* The node that a handle is about, if the field may refer to it; NULL with an error if not. Borrowed. */
 static NodeObject *target_of(FieldObject *self, PyObject *value, PyObject *node) {
-    if (self->target == NULL && hw_node_settle(self->owner) < 0) return NULL;
     if (node != NULL && self->target != NULL && Py_IS_TYPE(node, (PyTypeObject *)self->target)) return (NodeObject *)node;
     const char *class = self->target == NULL ? "node" : ((PyTypeObject *)self->target)->tp_name;
     if (node != NULL) value = node;
@@ -58,9 +66,8 @@ static NodeObject *target_of(FieldObject *self, PyObject *value, PyObject *node)
 }
 
 static int field_set(FieldObject *self, PyObject *object, PyObject *value) {
-    if (!hw_is_node(object)) return PyErr_Format(PyExc_TypeError, "%U is a field of nodes", self->name), -1;
-    NodeObject *node = (NodeObject *)object, *target = NULL;
-    if (hw_node_require_alive(node) < 0) return -1;
+    NodeObject *node = require_own(self, object), *target = NULL;
+    if (node == NULL) return -1;
     if (value == NULL && (self->kind == 'a' || self->kind == 'n'))
         return PyErr_Format(PyExc_AttributeError, "%U cannot be deleted: it has a value always", self->name), -1;
     if (self->kind == 'a') return set_atom(self, node, value);

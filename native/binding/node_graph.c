@@ -48,6 +48,7 @@ static PyObject *nodes_cycles(PyObject *module, PyObject *args) {
         Py_DECREF(cycles);
         return hw_raise_errno(error);
     }
+    int collects = PyGC_Disable(); /* a finalizer that it runs could end nodes of the picture */
     for (uint32_t c = 0; c < picture.components; c++) {
         if (!hw_shared_picture_has_cycle(&picture, c)) continue;
         PyObject *cycle = cycle_of(&picture, c, budget);
@@ -57,6 +58,7 @@ static PyObject *nodes_cycles(PyObject *module, PyObject *args) {
         Py_CLEAR(cycles);
         break;
     }
+    if (collects) PyGC_Enable();
     hw_shared_picture_close(&picture);
     return cycles;
 }

@@ -138,6 +138,8 @@ static _Thread_local ShareObject *waiting;
 
 static void share_dealloc(ShareObject *self) {
     PyObject_GC_UnTrack(self);
+    /* A node knows its share without owning it: it must not hand out one that waits. Runs no Python. */
+    if (self->value != NULL && hw_is_node(self->value)) share_dispose(self);
     if (ending == ENDING_MAX) {
         self->next = waiting;
         waiting = self;
@@ -209,11 +211,12 @@ PyObject *hw_handle_of_node(PyObject *node) {
     if (share != NULL) return handle_new((ShareObject *)Py_NewRef(share));
     share = share_new(Py_NewRef(node), NULL);
     if (share == NULL) return NULL;
-    if (hw_node_hold(node, (PyObject *)share) == 0) return handle_new(share);
+    ShareObject *other = (ShareObject *)Py_XNewRef(hw_node_share(node)); /* the collector may have run, and finalizers */
+    if (other == NULL && hw_node_hold(node, (PyObject *)share) == 0) return handle_new(share);
     share->disposed = true; /* it holds no count to give back */
     atomic_flag_test_and_set(&share->disposed_once);
     Py_DECREF(share);
-    return NULL;
+    return handle_new(other);
 }
 
 /* Handles, and references between nodes. */
@@ -316,16 +319,22 @@ static PyObject *shared_try_unwrap(SharedObject *self, PyObject *unused) {
     if (hw_is_node(share->value))
         return PyErr_SetString(PyExc_TypeError, "a node cannot leave its graph. Take a copy.copy() of its value"), NULL;
     if (owners(share) != 1) Py_RETURN_NONE;
+    atomic_flag_test_and_set(&share->disposed_once); /* before Python runs: no other thread takes the value too */
+    share->disposed = true;
+    Py_INCREF(share); /* whoever closes this handle meanwhile ends nothing */
     PyObject *module = PyImport_ImportModule("heapwright.owners.unique");
     PyObject *unique = module == NULL ? NULL
                                       : PyObject_CallMethod(module, "of", "OO", share->value,
                                                             share->deleter == NULL ? Py_None : share->deleter);
     Py_XDECREF(module);
-    if (unique == NULL) return NULL;
-    atomic_flag_test_and_set(&share->disposed_once);
-    share->disposed = true;
-    share_clear(share);
-    Py_CLEAR(self->share);
+    if (unique != NULL) {
+        share_clear(share);
+        Py_CLEAR(self->share);
+    } else { /* as it was */
+        share->disposed = false;
+        atomic_flag_clear(&share->disposed_once);
+    }
+    Py_DECREF(share);
     return unique;
 }
 

@@ -68,9 +68,7 @@ hw_shared_collection hw_shared_nodes_collect(hw_shared_nodes *self, uint64_t bud
     return got;
 }
 
-void hw_shared_nodes_made(hw_shared_nodes *self, uint64_t bytes) {
-    self->pace.live_bytes += bytes;
-    self->pace.new_bytes += bytes;
+void hw_shared_nodes_collect_if_due(hw_shared_nodes *self) {
     if (self->pace.new_bytes < self->pace.threshold_bytes) return;
     bool aborted = self->graph.candidates_count != 0 && hw_shared_nodes_collect(self, self->pace.new_bytes / 4).aborted;
     uint64_t wait = aborted ? 2 * self->pace.new_bytes : self->pace.live_bytes;

@@ -33,10 +33,16 @@ void hw_shared_nodes_close(hw_shared_nodes *self);
 /* hw_shared_new, after growing where it has to: 0, or an errno value (ENOMEM: no memory, or nodes_max are there). */
 int hw_shared_nodes_new(hw_shared_nodes *self, uint32_t references, bool acyclic, uint64_t payload, uint32_t *number);
 
-/* `bytes` of nodes were made: collects if that is due. */
-void hw_shared_nodes_made(hw_shared_nodes *self, uint64_t bytes);
+/* `bytes` of nodes were made. */
+static inline void hw_shared_nodes_made(hw_shared_nodes *self, uint64_t bytes) {
+    self->pace.live_bytes += bytes;
+    self->pace.new_bytes += bytes;
+}
 
-/* `bytes` of nodes ended. */
+/* Collects if enough were made since the last time. */
+void hw_shared_nodes_collect_if_due(hw_shared_nodes *self);
+
+/* `bytes` of nodes that were made ended. */
 static inline void hw_shared_nodes_ended(hw_shared_nodes *self, uint64_t bytes) { self->pace.live_bytes -= bytes; }
 
 /* A collection now; how many nodes it buried. The caller disposes of the dead. */

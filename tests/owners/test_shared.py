@@ -319,3 +319,40 @@ def test_repr_counts_the_owners_and_not_itself():
     assert repr(handle) == "Shared('value', owners=1)"
     clone = handle.clone()
     assert repr(clone) == "Shared('value', owners=2)"
+
+
+def test_a_value_is_unwrapped_once_whatever_runs_meanwhile(monkeypatch):
+    from heapwright.owners import unique
+
+    ended, real = Log(), unique.of
+    handle = hw.Shared("value", ended)
+
+    def of(value, deleter):
+        with pytest.raises(hw.HandleReleased):  # as another thread would
+            handle.try_unwrap()
+        handle.close()
+        return real(value, deleter)
+
+    monkeypatch.setattr(unique, "of", of)
+    with handle.try_unwrap() as value:
+        assert value == "value"
+    assert ended == ["value"]
+    assert handle.closed
+
+
+def test_what_cannot_be_unwrapped_stays_shared(monkeypatch):
+    from heapwright.owners import unique
+
+    def of(value, deleter):
+        raise MemoryError
+
+    ended = Log()
+    handle = hw.Shared("value", ended)
+    weak = handle.downgrade()
+    monkeypatch.setattr(unique, "of", of)
+    with pytest.raises(MemoryError):
+        handle.try_unwrap()
+    assert handle.value == "value"
+    assert weak.upgrade().ptr_eq(handle)
+    handle.close()
+    assert ended == ["value"]
