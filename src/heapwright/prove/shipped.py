@@ -115,8 +115,10 @@ def _built(files: list[Path], options: list[str], target: Path) -> Path:
 
 
 @cache
-def program(harness: str, core: str, patches: tuple[Patch, ...] = ()) -> Path:
-    """Return a program: a harness over one file of the core, with the patches in it, or, without any, under UBSan.
+def program(harness: str, core: str, patches: tuple[Patch, ...] = (), sanitize: tuple[str, ...] | None = None) -> Path:
+    """Return a program: a harness over one file of the core, with the patches in it.
+
+    Built as `sanitize` says, or else without patches under UBSan, and with them plainly.
 
     Raises
     ------
@@ -126,7 +128,9 @@ def program(harness: str, core: str, patches: tuple[Patch, ...] = ()) -> Path:
     folder = sources(patches)
     files = [HARNESS / harness, *_closure(folder, f"core/{core}")]
     target = Path(_workshop().name, f"{folder.name}-{Path(harness).stem}")
-    return _built(files, [f"-I{folder}", "-O1", *(() if patches else SANITIZE)], target)
+    if sanitize is None:
+        sanitize = () if patches else SANITIZE
+    return _built(files, [f"-I{folder}", "-O1", *sanitize], target)
 
 
 @cache
