@@ -27,12 +27,17 @@ static bool disposing;
 
 bool hw_is_node(PyObject *object) { return PyType_IsSubtype(Py_TYPE(object), &HwNode_Type); }
 
+PyObject *hw_raise_errno(int error) {
+    if (error == ENOMEM) return PyErr_NoMemory();
+    errno = error;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
 static uint64_t size_bytes(const NodeObject *self) {
     return sizeof(NodeObject) + (uint64_t)Py_SIZE(self) * sizeof(PyObject *) + sizeof(hw_shared_node);
 }
 
-/* --------------------------------------------------------------------------------------------------------- life and
- * death */
+/* --------------------------------------------------------------------------------------------------- life and death */
 
 static void empty(NodeObject *self) {
     for (Py_ssize_t i = self->numbers; i < Py_SIZE(self); i++) hw_cell_set(self, i, 0);
@@ -70,7 +75,6 @@ int hw_nodes_clone(uint32_t number) {
     PyErr_Format(PyExc_OverflowError, "a node has %u owners: it cannot have more", HW_SHARED_COUNT_MAX);
     return -1;
 }
-
 
 int hw_node_settle(PyObject *class) {
     PyObject *module = PyImport_ImportModule("heapwright.owners.node");
@@ -210,8 +214,12 @@ static PyObject *node_copy(NodeObject *self, PyObject *unused) {
     }
     for (uint32_t i = 0; i < (uint32_t)kind->shared; i++) {
         uint32_t target = hw_shared_get(&hw_nodes.graph, self->number, i);
-        if (target != HW_SHARED_NONE && hw_shared_clone(&hw_nodes.graph, target))
-            hw_shared_set(&hw_nodes.graph, copy->number, i, target);
+        if (target == HW_SHARED_NONE) continue;
+        if (hw_nodes_clone(target) < 0) {
+            Py_DECREF(copy);
+            return NULL;
+        }
+        hw_shared_set(&hw_nodes.graph, copy->number, i, target);
     }
     hw_shared_nodes_collect_if_due(&hw_nodes); /* not before: nobody need own the node that is copied */
     hw_nodes_dispose();

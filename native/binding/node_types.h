@@ -92,6 +92,9 @@ static inline hw_cell hw_cell_from(PyObject *object) {
     return (hw_cell)Py_NewRef(object);
 }
 
+/* MemoryError or OSError; returns NULL. */
+PyObject *hw_raise_errno(int error);
+
 int hw_bind_node(PyObject *module);
 int hw_bind_node_field(PyObject *module);
 int hw_bind_node_graph(PyObject *module);

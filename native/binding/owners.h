@@ -40,7 +40,4 @@ PyObject *hw_weak_of_node(PyObject *node);
 
 PyObject *hw_raise_released(const char *what);
 
-/* MemoryError or OSError; returns NULL. */
-PyObject *hw_raise_errno(int error);
-
 #endif

@@ -21,7 +21,7 @@
 
 typedef struct ShareObject {
     PyObject_HEAD
-    PyObject *value;   /* NULL: moved out */
+    PyObject *value;   /* NULL: not there yet, or moved out */
     PyObject *deleter; /* NULL: dropping the value is all */
     PyObject *weak_references;
     _Atomic Py_ssize_t weak_handles;
@@ -43,17 +43,7 @@ typedef struct {
 static PyTypeObject Share_Type, Shared_Type, Weak_Type;
 
 PyObject *hw_raise_released(const char *what) {
-    PyObject *class = hw_error_class("HandleReleased");
-    PyObject *error = class == NULL ? NULL : PyObject_CallFunction(class, "s", what);
-    if (error != NULL) PyErr_SetObject(class, error);
-    Py_XDECREF(error);
-    return NULL;
-}
-
-PyObject *hw_raise_errno(int error) {
-    if (error == ENOMEM) return PyErr_NoMemory();
-    errno = error;
-    return PyErr_SetFromErrno(PyExc_OSError);
+    return hw_raise("HandleReleased", "{s:s}", "handle", what);
 }
 
 /* heapwright.owners.payloads.<name>(value, deleter) -> (value, deleter): what it means to own something is told there. */
@@ -74,16 +64,12 @@ static int ask_payloads(const char *name, PyObject **value, PyObject **deleter) 
 
 /* ---------------------------------------------------------------------------------------------------------- the share */
 
-/* Steals both. */
-static ShareObject *share_new(PyObject *value, PyObject *deleter) {
+/* Of nothing yet. What is put into it later needs no memory for that, so no value is lost with its deleter not run. */
+static ShareObject *share_new(void) {
     ShareObject *self = PyObject_GC_New(ShareObject, &Share_Type);
-    if (self == NULL) {
-        Py_DECREF(value);
-        Py_XDECREF(deleter);
-        return NULL;
-    }
-    self->value = value;
-    self->deleter = deleter;
+    if (self == NULL) return NULL;
+    self->value = NULL;
+    self->deleter = NULL;
     self->weak_references = NULL;
     atomic_init(&self->weak_handles, 0);
     atomic_flag_clear(&self->disposed_once);
@@ -121,6 +107,18 @@ static int share_clear(ShareObject *self) {
     Py_CLEAR(self->value);
     Py_CLEAR(self->deleter);
     return 0;
+}
+
+/* Its value is about to be another's: from here on no other thread takes it, and no weak handle gives a handle. */
+static void share_take(ShareObject *self) {
+    atomic_flag_test_and_set(&self->disposed_once);
+    self->disposed = true;
+}
+
+/* Nothing came of it: as before. */
+static void share_untake(ShareObject *self) {
+    self->disposed = false;
+    atomic_flag_clear(&self->disposed_once);
 }
 
 static void share_end(ShareObject *self) {
@@ -197,24 +195,33 @@ static PyObject *handle_new(ShareObject *share) {
     return (PyObject *)self;
 }
 
-/* A new handle of a value; steals both. */
-static PyObject *handle_of_value(PyObject *value, PyObject *deleter) {
-    if (!hw_is_node(value)) return handle_new(share_new(value, deleter));
-    PyObject *handle = hw_handle_of_node(value);
-    Py_DECREF(value);
-    Py_XDECREF(deleter);
+/* A new handle of what heapwright.owners.payloads.<name> makes of a value. Handle and share first: they may fail. */
+static PyObject *handle_of_asked(const char *name, PyObject *value, PyObject *deleter) {
+    ShareObject *share = share_new();
+    PyObject *handle = handle_new((ShareObject *)Py_XNewRef(share));
+    if (handle == NULL || ask_payloads(name, &value, &deleter) < 0) {
+        Py_CLEAR(handle);
+    } else if (hw_is_node(value)) {
+        Py_SETREF(handle, hw_handle_of_node(value));
+        Py_DECREF(value);
+        Py_XDECREF(deleter);
+    } else {
+        share->value = value;
+        share->deleter = deleter;
+    }
+    Py_XDECREF(share);
     return handle;
 }
 
 PyObject *hw_handle_of_node(PyObject *node) {
     ShareObject *share = (ShareObject *)hw_node_share(node);
     if (share != NULL) return handle_new((ShareObject *)Py_NewRef(share));
-    share = share_new(Py_NewRef(node), NULL);
+    share = share_new();
     if (share == NULL) return NULL;
+    share->value = Py_NewRef(node);
     ShareObject *other = (ShareObject *)Py_XNewRef(hw_node_share(node)); /* the collector may have run, and finalizers */
     if (other == NULL && hw_node_hold(node, (PyObject *)share) == 0) return handle_new(share);
-    share->disposed = true; /* it holds no count to give back */
-    atomic_flag_test_and_set(&share->disposed_once);
+    share_take(share); /* it holds no count to give back */
     Py_DECREF(share);
     return handle_new(other);
 }
@@ -253,8 +260,7 @@ static PyObject *shared_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:Shared", names, &value, &deleter)) return NULL;
     if (hw_is_node(value) && (deleter == NULL || deleter == Py_None)) return hw_handle_of_node(value);
     if (hw_is_node(value)) return PyErr_SetString(PyExc_TypeError, "a node has no deleter: others may own it, not only handles"), NULL;
-    if (ask_payloads("adopt", &value, &deleter) < 0) return NULL;
-    return handle_of_value(value, deleter);
+    return handle_of_asked("adopt", value, deleter);
 }
 
 /* The share of a handle that is in use, borrowed. */
@@ -319,8 +325,7 @@ static PyObject *shared_try_unwrap(SharedObject *self, PyObject *unused) {
     if (hw_is_node(share->value))
         return PyErr_SetString(PyExc_TypeError, "a node cannot leave its graph. Take a copy.copy() of its value"), NULL;
     if (owners(share) != 1) Py_RETURN_NONE;
-    atomic_flag_test_and_set(&share->disposed_once); /* before Python runs: no other thread takes the value too */
-    share->disposed = true;
+    share_take(share); /* before Python runs */
     Py_INCREF(share); /* whoever closes this handle meanwhile ends nothing */
     PyObject *module = PyImport_ImportModule("heapwright.owners.unique");
     PyObject *unique = module == NULL ? NULL
@@ -330,12 +335,27 @@ static PyObject *shared_try_unwrap(SharedObject *self, PyObject *unused) {
     if (unique != NULL) {
         share_clear(share);
         Py_CLEAR(self->share);
-    } else { /* as it was */
-        share->disposed = false;
-        atomic_flag_clear(&share->disposed_once);
+    } else {
+        share_untake(share);
     }
     Py_DECREF(share);
     return unique;
+}
+
+/* A new handle of the value of a share that has one owner; its weak handles lose it. */
+static PyObject *handle_of_moved(ShareObject *share) {
+    share_take(share); /* before memory is asked for: that may run the collector, and finalizers */
+    ShareObject *other = share_new();
+    PyObject *handle = handle_new((ShareObject *)Py_XNewRef(other));
+    if (handle == NULL) {
+        share_untake(share);
+    } else {
+        other->value = share->value;
+        other->deleter = share->deleter;
+        share->value = share->deleter = NULL;
+    }
+    Py_XDECREF(other);
+    return handle;
 }
 
 /* A handle that is the only one of its value: this one, or else a new one of a copy, and then this one is closed.
@@ -346,18 +366,11 @@ static PyObject *shared_make_mut(SharedObject *self, PyObject *unused) {
     if (share->disposed || share->value == NULL) return hw_raise_released("value");
     bool alone = owners(share) == 1;
     if (alone && atomic_load_explicit(weak_handles_of(share->value, share), memory_order_relaxed) == 0) return Py_NewRef(self);
-    PyObject *value = share->value, *deleter = share->deleter;
-    if (alone && !hw_is_node(value)) { /* only weak handles look on: they lose it, and nothing is copied */
-        atomic_flag_test_and_set(&share->disposed_once);
-        share->disposed = true;
-        Py_INCREF(value);
-        Py_XINCREF(deleter);
-        share_clear(share);
-    } else if (ask_payloads("copy", &value, &deleter) < 0) {
-        return NULL;
-    }
-    PyObject *made = handle_of_value(value, deleter);
+    Py_INCREF(share); /* whoever closes this handle meanwhile ends nothing */
+    PyObject *made = alone && !hw_is_node(share->value) ? handle_of_moved(share)
+                                                        : handle_of_asked("copy", share->value, share->deleter);
     if (made != NULL) Py_CLEAR(self->share);
+    Py_DECREF(share);
     return made;
 }
 
@@ -393,10 +406,10 @@ static PyObject *shared_repr(SharedObject *self) {
     ShareObject *share = self->share;
     if (share == NULL) return PyUnicode_FromString("Shared(closed)");
     if (share->disposed || share->value == NULL) return PyUnicode_FromString("Shared(disposed)");
-    Py_ssize_t owners = Py_REFCNT(share); /* now: what Py_ReprEnter notes is one reference more */
+    Py_ssize_t count = owners(share); /* now: what Py_ReprEnter notes is one reference more */
     int entered = Py_ReprEnter((PyObject *)share);
     if (entered != 0) return entered < 0 ? NULL : PyUnicode_FromString("Shared(...)");
-    PyObject *text = PyUnicode_FromFormat("Shared(%R, owners=%zd)", share->value, owners);
+    PyObject *text = PyUnicode_FromFormat("Shared(%R, owners=%zd)", share->value, count);
     Py_ReprLeave((PyObject *)share);
     return text;
 }
@@ -423,7 +436,7 @@ static PyMethodDef SHARED_METHODS[] = {
 static PyGetSetDef SHARED_FIELDS[] = {
     {"value", (getter)shared_value, NULL, "What is owned. HandleReleased after close().", NULL},
     {"closed", (getter)shared_closed, NULL, "Whether this handle has given up its part.", NULL},
-    {"strong_count", (getter)shared_strong, NULL, "How many handles own the value.", NULL},
+    {"strong_count", (getter)shared_strong, NULL, "How many own the value: handles, and of a node the references from other nodes too.", NULL},
     {"weak_count", (getter)shared_weak, NULL, "How many weak handles know of it.", NULL},
     {NULL},
 };
@@ -443,8 +456,7 @@ static PyTypeObject Shared_Type = {
     .tp_getset = SHARED_FIELDS,
 };
 
-/* ---------------------------------------------------------------------------------------------------------- weak
- * handles */
+/* ----------------------------------------------------------------------------------------------------- weak handles */
 
 /* A new reference to the share if it still has an owner, else NULL without an error. */
 static ShareObject *share_of(WeakObject *self) {

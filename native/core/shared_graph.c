@@ -125,8 +125,7 @@ uint32_t hw_shared_next_dead(hw_shared_graph *graph, uint64_t *payload) {
 
 void hw_shared_retire(hw_shared_graph *graph, uint32_t number) { forget(graph, number); }
 
-/* ---------------------------------------------------------------------------------------------- weak handles,
- * references */
+/* ----------------------------------------------------------------------------------------- weak handles, references */
 
 void hw_shared_downgrade(hw_shared_graph *graph, uint32_t number) {
     atomic_fetch_add_explicit(&graph->nodes[number].weak, 1, memory_order_relaxed);
@@ -158,8 +157,7 @@ uint32_t hw_shared_get(const hw_shared_graph *graph, uint32_t number, uint32_t r
     return graph->slots[node->first + reference];
 }
 
-/* -----------------------------------------------------------------------------------------------------------
- * collection */
+/* ------------------------------------------------------------------------------------------------------- collection */
 
 /* A list through `link`, in the order of arrival: what has been looked at, and at the same time what is to be. */
 typedef struct {
@@ -309,8 +307,7 @@ hw_shared_collection hw_shared_collect(hw_shared_graph *graph, uint64_t budget) 
     return result;
 }
 
-/* ----------------------------------------------------------------------------------------------------------------
- * check */
+/* ------------------------------------------------------------------------------------------------------------ check */
 
 const char *hw_shared_check(hw_shared_graph *graph, uint32_t *number) {
     uint32_t live = 0, slots = 0, marked = 0, free = 0;

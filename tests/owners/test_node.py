@@ -1,13 +1,16 @@
 """Nodes: what owns what through typed fields, cycles among them, and random programs against reachability."""
 
 import copy
+import ctypes
 import gc
 import os
 import pickle
 import random
+import re
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -238,6 +241,47 @@ def test_copy_and_copy_on_write():
     other = twin.clone().make_mut()
     other.value.note = "other"
     assert twin.value.note == "n"
+
+
+def test_owners_are_the_same_number_wherever_they_are_told():
+    child = tree(1)
+    parent = tree(2, left=child, right=child)
+    assert child.strong_count == 3
+    assert repr(child).endswith("owners=3)")
+    parent.close()
+    assert repr(child).endswith("owners=1)")
+
+
+def counts_of(handle: hw.Shared, *, at: list[int] | None = None) -> list[int]:
+    """Find where a node's count may be: before the address of its instance, which its record in the graph has."""
+    record = struct.pack("<IIQ", handle.strong_count, 1, id(handle.value))
+    if at is not None:
+        return [address for address in at if ctypes.string_at(address, len(record)) == record]
+    found = []
+    ranges = re.findall(r"^(\w+)-(\w+) rw-p .* 0 +$", Path("/proc/self/maps").read_text(), re.MULTILINE)
+    with Path("/proc/self/mem").open("rb", buffering=0) as memory:
+        for start, end in ranges:
+            memory.seek(int(start, 16))
+            content = memory.read(int(end, 16) - int(start, 16))
+            found += [int(start, 16) + match.start() for match in re.finditer(re.escape(record), content)]
+    return found
+
+
+def test_a_copy_that_would_give_a_node_too_many_owners_is_refused():
+    child = tree(1)
+    parent = tree(2, right=tree(3), left=child)
+    candidates = counts_of(child)
+    more = tree(4, left=child)
+    (count,) = counts_of(child, at=candidates)
+    before, strong = alive(), ctypes.c_uint32.from_address(count)
+    kept, strong.value = strong.value, 2**31 - 1
+    try:
+        with pytest.raises(OverflowError, match="cannot have more"):
+            copy.copy(parent.value)
+    finally:
+        strong.value = kept
+    assert alive() == before
+    assert (child.strong_count, more.value.left.ptr_eq(child)) == (3, True)
 
 
 def test_a_node_is_not_unwrapped_and_has_no_deleter():

@@ -356,3 +356,81 @@ def test_what_cannot_be_unwrapped_stays_shared(monkeypatch):
     assert weak.upgrade().ptr_eq(handle)
     handle.close()
     assert ended == ["value"]
+
+
+# ---- when memory runs out
+
+
+def each_failing(testcapi, attempt):
+    """Yield what `attempt` returns with its n-th allocation failed, None for a MemoryError, until none fails."""
+    for n in range(1000):
+        testcapi.set_nomemory(n, n + 1)
+        try:
+            got = attempt()
+        except MemoryError:
+            got = None
+        finally:
+            testcapi.remove_mem_hooks()
+        yield got
+        if got is not None:
+            return
+
+
+def use_up_kept_handles() -> list:
+    return [hw.Shared(i) for i in range(300)]  # more than are kept for reuse: the next needs memory
+
+
+@pytest.mark.parametrize("way", ["moved", "copied"])
+def test_copy_on_write_without_memory_changes_nothing_and_loses_no_deleter(way, monkeypatch):
+    from heapwright.owners import payloads
+
+    testcapi = pytest.importorskip("_testcapi")
+    monkeypatch.setattr(payloads, "copy_of", list)  # without memory singledispatch raises SystemError at times
+    ended = Log()
+    handle = hw.Shared([1], ended)
+    other = handle.clone() if way == "copied" else handle.downgrade()
+    kept = use_up_kept_handles()
+    refused = 0
+    for mine in each_failing(testcapi, handle.make_mut):
+        if mine is None:
+            refused += 1
+            assert ended == []
+            assert (handle.value, handle.closed) == ([1], False)
+    assert refused > 0
+    assert handle.closed
+    mine.close()
+    other.close()
+    assert ended == [[1]] * (2 if way == "copied" else 1)
+    del kept
+
+
+def test_sharing_a_unique_without_memory_leaves_it_its_value():
+    testcapi = pytest.importorskip("_testcapi")
+    ended = Log()
+    unique = hw.Unique([1], ended)
+    kept = use_up_kept_handles()
+    for handle in each_failing(testcapi, unique.share):
+        assert ended == []
+        assert unique.closed == (handle is not None)
+    handle.close()
+    assert ended == [[1]]
+    del kept
+
+
+def test_what_is_copied_ends_after_the_copy_whoever_closes_its_owner(monkeypatch):
+    from heapwright.owners import payloads
+
+    ended = Log()
+    handle = hw.Shared([1], ended)
+    looking = handle.downgrade()
+    other = handle.clone()
+
+    def copy_of(value):
+        handle.close()
+        other.close()
+        assert ended == []
+        return list(value)
+
+    monkeypatch.setattr(payloads, "copy_of", copy_of)
+    mine = handle.make_mut()
+    assert (mine.value, ended, looking.upgrade()) == ([1], [[1]], None)
