@@ -12,10 +12,10 @@ import re
 import subprocess
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
+from heapwright.prove.faults import Fault, planted
 from heapwright.prove.schedules import explore
-from heapwright.prove.shipped import Patch, program
+from heapwright.prove.shipped import program
 from heapwright.prove.theorem import (
     Check,
     Counterexample,
@@ -32,80 +32,71 @@ from heapwright.prove.theorem import (
 TIMEOUT_S = 600
 
 
-class _Fault(NamedTuple):
-    name: str
-    says: str
-    patch: Patch
-    sketch: str = ""
-
-    @property
-    def mutant(self) -> Mutant:
-        return Mutant(self.name, self.says, self.sketch)
-
-
-def _in(file: str, old: str, new: str) -> Patch:
-    return Patch(f"core/shared_graph.{file}", old, new)
-
-
-_TESTED_FIRST = _Fault(
+_TESTED_FIRST = Fault(
     "tests-before-it-decrements",
     "whoever finds one owner ends the node and takes nothing off the count",
-    _in("h", "    if (before == 1) return HW_SHARED_DEAD;", "    if (before == 2) return HW_SHARED_DEAD;"),
+    planted(
+        "shared_graph.h", "    if (before == 1) return HW_SHARED_DEAD;", "    if (before == 2) return HW_SHARED_DEAD;"
+    ),
 )
-_DEAD_KEEPS = _Fault(
+_DEAD_KEEPS = Fault(
     "the-dead-keep-their-references",
     "a node that ends does not give up what it owned",
-    _in("c", "release_reference(graph, graph->slots[node->first + i]);", "(void)node->first;"),
+    planted("shared_graph.c", "release_reference(graph, graph->slots[node->first + i]);", "(void)node->first;"),
 )
-_NOT_SUSPECTED = _Fault(
+_NOT_SUSPECTED = Fault(
     "nobody-is-suspected",
     "a node that lost an owner and lived is not remembered",
-    _in("c", "    graph->candidates[graph->candidates_count++] = number;", "    (void)number;"),
+    planted("shared_graph.c", "    graph->candidates[graph->candidates_count++] = number;", "    (void)number;"),
 )
 _COUNTS = (
     _TESTED_FIRST,
     _DEAD_KEEPS,
-    _Fault(
+    Fault(
         "clone-is-a-copy",
         "a clone does not count",
-        _in(
-            "h",
+        planted(
+            "shared_graph.h",
             "atomic_fetch_add_explicit(&node->strong, 1, memory_order_relaxed) <",
             "atomic_load_explicit(&node->strong, memory_order_relaxed) <",
         ),
         "D1",
     ),
-    _Fault(
+    Fault(
         "ended-at-once-with-its-owner",
         "a node that loses an owner ends, others or not",
-        _in("h", "    if (before == 1) return HW_SHARED_DEAD;", "    if (before != 0) return HW_SHARED_DEAD;"),
+        planted(
+            "shared_graph.h",
+            "    if (before == 1) return HW_SHARED_DEAD;",
+            "    if (before != 0) return HW_SHARED_DEAD;",
+        ),
     ),
 )
 _COLLECTS = (
-    _Fault(
+    Fault(
         "not-restored",
         "what an owned node reaches is not seen to be owned",
-        _in("c", "            graph->nodes[target].trial = top;\n            top = target;", ""),
+        planted("shared_graph.c", "            graph->nodes[target].trial = top;\n            top = target;", ""),
     ),
-    _Fault(
+    Fault(
         "references-not-taken-off",
         "references inside the closure count as owners: a cycle owns itself for ever",
-        _in(
-            "c",
+        planted(
+            "shared_graph.c",
             "look_at(graph, &seen, target);\n            graph->nodes[target].trial--;",
             "look_at(graph, &seen, target);",
         ),
     ),
-    _Fault(
+    Fault(
         "garbage-not-cut",
         "garbage keeps its references to garbage, whose numbers may be somebody else's by the time they are given up",
-        _in("c", "== GREY)) *slot = NONE;", "== GREY)) continue;"),
+        planted("shared_graph.c", "== GREY)) *slot = NONE;", "== GREY)) continue;"),
     ),
-    _Fault(
+    Fault(
         "colours-not-restored",
         "a collection that gives up leaves its colours behind",
-        _in(
-            "c",
+        planted(
+            "shared_graph.c",
             "            graph->nodes[number].colour = WHITE;\n        return result.aborted",
             "            (void)number;\n        return result.aborted",
         ),
@@ -113,28 +104,29 @@ _COLLECTS = (
     _NOT_SUSPECTED,
 )
 _WEAKLY = (
-    _Fault(
+    Fault(
         "weak-holds-strong",
         "a weak handle is one more owner",
-        _in("c", "    atomic_fetch_add_explicit(&graph->nodes[number].weak, 1, memory_order_relaxed);\n}",
+        planted("shared_graph.c",
+            "    atomic_fetch_add_explicit(&graph->nodes[number].weak, 1, memory_order_relaxed);\n}",
             "    atomic_fetch_add_explicit(&graph->nodes[number].weak, 1, memory_order_relaxed);\n"
             "    atomic_fetch_add_explicit(&graph->nodes[number].strong, 1, memory_order_relaxed);\n}"),
         "D2",
     ),
-    _Fault(
+    Fault(
         "upgraded-from-nothing",
         "an upgrade does not look whether there is an owner",
-        _in("c", "while (now != 0 && now <", "while (now <"),
+        planted("shared_graph.c", "while (now != 0 && now <", "while (now <"),
     ),
-    _Fault(
+    Fault(
         "upgraded-without-a-count",
         "an upgrade gives a handle that does not count",
-        _in("c", "&now, now + 1, memory_order_acquire", "&now, now, memory_order_acquire"),
+        planted("shared_graph.c", "&now, now + 1, memory_order_acquire", "&now, now, memory_order_acquire"),
     ),
 )  # fmt: skip
 
 
-def _of_graphs(law: str, faults: tuple[_Fault, ...]) -> Check:
+def _of_graphs(law: str, faults: tuple[Fault, ...]) -> Check:
     def check(size: int, mutant: str | None) -> Finding:
         patches = tuple(fault.patch for fault in faults if fault.name == mutant)
         built = program("ownership.c", "shared_graph.c", patches)
@@ -157,7 +149,7 @@ def _of_graphs(law: str, faults: tuple[_Fault, ...]) -> Check:
     return check
 
 
-def _law(name: str, statement: str, formula: str, law: str, faults: tuple[_Fault, ...]) -> Theorem:
+def _law(name: str, statement: str, formula: str, law: str, faults: tuple[Fault, ...]) -> Theorem:
     return Theorem(
         name=f"owners-{name}",
         subject=Subject.CODE,
@@ -248,7 +240,12 @@ def _upgrades(size: int, mutant: str | None) -> Finding:
 
 _ORDER = "atomic_fetch_sub_explicit(&node->strong, 1, memory_order_acq_rel)"
 _RACES = tuple(
-    _Fault(name, says, _in("h", _ORDER, f"atomic_fetch_sub_explicit(&node->strong, 1, memory_order_{order})"), sketch)
+    Fault(
+        name,
+        says,
+        planted("shared_graph.h", _ORDER, f"atomic_fetch_sub_explicit(&node->strong, 1, memory_order_{order})"),
+        sketch,
+    )
     for name, says, order, sketch in (
         (
             "drops-in-no-order",
