@@ -20,5 +20,6 @@ int hw_pool_request(const char *function, PyObject *const *args, Py_ssize_t n, P
         hw_raise("InvalidAlignment", "{s:K}", "alignment", (unsigned long long)r->alignment);
         return -1;
     }
+    r->size_object = size;
     return hw_as_size(size, &r->size_bytes);
 }

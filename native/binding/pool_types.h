@@ -217,6 +217,7 @@ static inline void hw_store_release(SlotStore *store, BufferObject *buffer) {
 /* ---- pool_request.c */
 
 typedef struct {
+    PyObject *size_object; /* as it was given; borrowed */
     uint64_t size_bytes, alignment; /* a power of two, 16 if none was named; UINT64_MAX: more than 64 bits hold */
 } PoolRequest;
 

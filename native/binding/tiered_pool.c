@@ -42,17 +42,14 @@ static SlotStore *store_of(TieredPoolObject *self, uint32_t tier) {
     return self->tier[tier] = store;
 }
 
-/* More than this machine has addresses for: not even a question for the upstream. */
+/* More than this machine has addresses for: the upstream says so, with figures of its own. */
 static PyObject *refuse_size(TieredPoolObject *self, const PoolRequest *r, bool raises) {
     self->totals.failed++;
     if (!raises) Py_RETURN_NONE;
-    PyObject *name = PyObject_Repr((PyObject *)self);
-    if (name != NULL)
-        hw_raise("OutOfMemory", "{s:K,s:K,s:n,s:n,s:n,s:O}", "size_bytes", (unsigned long long)r->size_bytes, "alignment",
-                 (unsigned long long)r->alignment, "capacity_bytes", PY_SSIZE_T_MAX, "free_bytes", PY_SSIZE_T_MAX,
-                 "largest_free_bytes", PY_SSIZE_T_MAX, "resource", name);
-    Py_XDECREF(name);
-    return NULL;
+    PyObject *block = PyObject_CallMethod(self->upstream, "allocate", "OK", r->size_object, (unsigned long long)r->alignment);
+    if (block == NULL) return NULL;
+    Py_DECREF(block); /* it does not have that much, whatever it says */
+    return PyErr_NoMemory();
 }
 
 static PyObject *acquire(TieredPoolObject *self, const PoolRequest *r, bool raises) {
@@ -105,6 +102,7 @@ static void copy_pinned(BufferObject *from, char *to, size_t size_bytes) {
 static PyObject *pool_reallocate(TieredPoolObject *self, PyObject *const *args, Py_ssize_t n) {
     PoolRequest r;
     if (n != 2) return PyErr_SetString(PyExc_TypeError, "reallocate() takes a buffer and size_bytes"), NULL;
+    r.size_object = args[1];
     if (hw_as_size(args[1], &r.size_bytes) < 0) return NULL;
     BufferObject *old = hw_buffer_require_own((PyObject *)self, args[0], "reallocate the buffer");
     if (old == NULL) return NULL;

@@ -476,3 +476,11 @@ def test_to_keep_more_than_there_is_keeps_all(heap: hw.Heap[Any], make: Any, kee
     pool = make(heap, 4096)
     pool.release(pool.acquire())
     assert pool.trim(keep_bytes=keep_bytes) == 0
+
+
+@pytest.mark.parametrize("kind", [hw.FixedPool, hw.ConcurrentPool])
+def test_blocks_that_no_machine_has_addresses_for_are_refused_with_the_figure(heap: hw.Heap[Any], kind: Any) -> None:
+    for arguments in ({"block_bytes": 2**70}, {"block_bytes": 64, "alignment": 2**70}):
+        with pytest.raises(hw.InvalidSize, match=f"{2**70} is not a size: no machine has addresses") as refused:
+            kind(heap, **arguments)
+        assert refused.value.size == 2**70

@@ -323,3 +323,15 @@ def test_a_buffer_that_is_released_while_the_upstream_runs_is_not_copied() -> No
 def test_tiered() -> None:
     TieredLockstep.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
     TieredLockstep.TestCase().runTest()
+
+
+def test_more_than_there_are_addresses_is_refused_with_the_figures_of_the_upstream(heap: hw.Heap[Any]) -> None:
+    pool = hw.TieredPool(heap)
+    buffer = pool.acquire(100)
+    for ask in (pool.acquire, lambda size: pool.reallocate(buffer, size)):
+        with pytest.raises(hw.OutOfMemory) as refused:
+            ask(2**70)
+        assert (refused.value.size_bytes, refused.value.capacity_bytes) == (2**70, heap.capacity_bytes)
+    assert pool.try_acquire(2**70) is None
+    assert pool.statistics().failed_count == 3
+    pool.release(buffer)

@@ -15,6 +15,7 @@ Size: TypeAlias = "SupportsIndex | str"
 _BINARY = {"": 1, "B": 1} | {f"{prefix}iB": 1024**n for n, prefix in enumerate("KMGTPE", start=1)}
 _DECIMAL = {f"{prefix}B": 1000**n for n, prefix in enumerate("kMGTPE", start=1)} | {"KB": 1000}
 _UNITS = {unit.lower(): factor for unit, factor in (_BINARY | _DECIMAL).items()}
+_ADDRESSES = 1 << 62  # fewer than a machine of 64 bits could have, so that a size and its alignment add up
 _PATTERN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", re.ASCII)
 
 
@@ -90,3 +91,23 @@ def parse_alignment(alignment: Size) -> int:
     if alignment_bytes.bit_count() != 1:
         raise InvalidAlignment(alignment_bytes)
     return alignment_bytes
+
+
+def parse_layout(size: Size, alignment: Size) -> tuple[int, int]:
+    """Return size and alignment of a block that a machine of 64 bits could have, in bytes.
+
+    Raises
+    ------
+    InvalidSize, InvalidAlignment
+        One of them is none, or more than there are addresses.
+
+    Examples
+    --------
+    >>> parse_layout("4KiB", 64)
+    (4096, 64)
+    """
+    size_bytes, alignment_bytes = parse_size(size), parse_alignment(alignment)
+    for given in (size_bytes, alignment_bytes):
+        if given >= _ADDRESSES:
+            raise InvalidSize(given, f"no machine has addresses for {format_size(_ADDRESSES)} or more")
+    return size_bytes, alignment_bytes

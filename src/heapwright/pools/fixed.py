@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from heapwright import _native
 from heapwright.model.protocols import Resource, as_resource
-from heapwright.model.sizes import Size, parse_alignment, parse_size
+from heapwright.model.sizes import Size, parse_layout
 from heapwright.model.statistics import PoolStatistics
 from heapwright.pools.lease import Lease
 
@@ -78,7 +78,7 @@ class FixedPool(_native.FixedPool):
     ) -> Self:
         if capacity is not None and not 1 <= capacity < 1 << 31:
             raise ValueError(f"capacity {capacity} is not a number of buffers. Give 1 to 2147483647, or None")
-        size_bytes, alignment_bytes = parse_size(block_bytes), parse_alignment(alignment)
+        size_bytes, alignment_bytes = parse_layout(block_bytes, alignment)
         self = super().__new__(cls, as_resource(upstream), size_bytes, alignment_bytes, capacity or 0, buffer_type)
         self.name = name
         return self
