@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import heapwright as hw
-from benchmarks.heap import cpu_ns
+from benchmarks.beside_object import cpu_ns
 
 BATCH = 1000
 

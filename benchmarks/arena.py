@@ -17,8 +17,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from itertools import repeat
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,13 +24,13 @@ from typing import Any
 import numpy as np
 
 import heapwright as hw
+from benchmarks.beside_object import beside_object, dropped
 from benchmarks.configurations import configurations
-from benchmarks.heap import cpu_ns
+from benchmarks.mallocs import beside_mallocs, run
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = ROOT / "build" / "bench" / "arena"
-RIVALS = {"glibc": "default", "mimalloc": "mimalloc", "jemalloc": "jemalloc", "tcmalloc": "tcmalloc"}
-CALLS = 2000
+REPETITIONS = "15"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -62,24 +60,9 @@ def build() -> None:
     subprocess.run(["cc", ROOT / "benchmarks" / "arena.c", *options, "-o", PROGRAM], check=True)
 
 
-def run(who: str, blocks: int, environment: dict[str, str]) -> dict[str, float]:
-    command = [str(PROGRAM), who, str(blocks), "15"]
-    finished = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    result: dict[str, float] = json.loads(finished.stdout)
-    return result
-
-
 def in_c(blocks: int, rounds: int) -> list[dict[str, Any]]:
     """Make and end blocks of 16 to 256 B."""
-    samples: dict[str, list[dict[str, float]]] = {}
-    for turn in range(rounds):
-        names = ["Arena", *RIVALS]
-        for name in names if turn % 2 == 0 else reversed(names):
-            known = configurations()[RIVALS.get(name, "default")]
-            if known.missing:
-                print(f"skipping {name}: {known.missing}", file=sys.stderr)
-                continue
-            samples.setdefault(name, []).append(run("malloc" if name in RIVALS else "arena", blocks, known.environ()))
+    samples = beside_mallocs(PROGRAM, {"Arena": "arena"}, str(blocks), REPETITIONS, rounds=rounds)
     print(f"{f'{blocks:,} blocks of 16-256 B, in C':32} {'make ns':>8} {'end ns':>8} {'both':>8}")
     rows = []
     for name, taken in samples.items():
@@ -96,7 +79,10 @@ def ends(rounds: int) -> list[dict[str, Any]]:
     environment = configurations()["default"].environ()
     for blocks in (1000, 10_000, 100_000, 1_000_000):
         arena, glibc = (
-            median(run(who, blocks, environment)["end_all_ns"] for _ in range(min(rounds, 3)))
+            median(
+                json.loads(run([PROGRAM, who, str(blocks), REPETITIONS], environment))["end_all_ns"]
+                for _ in range(min(rounds, 3))
+            )
             for who in ("arena", "malloc")
         )
         rows.append({"blocks": blocks, "arena_ns": arena, "glibc_ns": glibc})
@@ -109,33 +95,19 @@ def from_python(rounds: int) -> list[dict[str, Any]]:
     arena = hw.Arena("64MiB")
     heap = hw.Heap[hw.BestFit](hw.AnonymousSpace("1MiB"))
 
-    def calls(make: Callable[..., object], *arguments: Any) -> Callable[[], None]:
-        def batch() -> None:
-            for _ in repeat(None, CALLS):
-                make(*arguments)
-
-        return batch
-
-    contenders = {
-        "object()": calls(object),
-        "arena.allocate(64)": calls(arena.allocate, 64),
-        "heap.allocate(64)": calls(heap.allocate, 64),
-        "bytearray(64)": calls(bytearray, 64),
-        "np.empty(8)": calls(np.empty, 8),
-        "arena.ndarray(8)": calls(arena.ndarray, 8),
-    }
-    samples: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, batch in contenders.items():
-            samples[name].append(cpu_ns(batch) / CALLS)
-            arena.reset()
-    print(f"\n{'64 B from Python, and dropped':32} {'ns':>8} {'x object()':>11}")
-    rows = []
-    for name, costs in samples.items():
-        ratio = median(cost / unit for cost, unit in zip(costs, samples["object()"], strict=True))
-        rows.append({"name": name, "ns": median(costs), "ratio_to_object": ratio})
-        print(f"{name:32} {median(costs):8.0f} {ratio:11.2f}")
-    return rows
+    print()
+    return beside_object(
+        "64 B from Python, and dropped",
+        {
+            "arena.allocate(64)": dropped(arena.allocate, 64),
+            "heap.allocate(64)": dropped(heap.allocate, 64),
+            "bytearray(64)": dropped(bytearray, 64),
+            "np.empty(8)": dropped(np.empty, 8),
+            "arena.ndarray(8)": dropped(arena.ndarray, 8),
+        },
+        rounds,
+        after_each=arena.reset,
+    )
 
 
 if __name__ == "__main__":

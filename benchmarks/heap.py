@@ -13,8 +13,6 @@ CPU time of one thread; all contenders take turns in short batches; ratios are t
 import argparse
 import json
 import random
-import time
-from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -23,10 +21,10 @@ from typing import Any
 import numpy as np
 
 import heapwright as hw
+from benchmarks.beside_object import CALLS, Batch, beside_object, cpu_ns, dropped, given_back
 
 STRATEGIES = [hw.FirstFit, hw.BestFit, hw.WorstFit, hw.NextFit, hw.TLSF, hw.Buddy, hw.Slab]
 SIZES = (16, 32, 48, 64, 100, 200, 500, 1000)
-PAIRS = 2000  # per batch: short, so that a busy machine disturbs few of them
 REPLACEMENTS = 20_000
 
 
@@ -44,24 +42,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def pairs(rounds: int) -> list[dict[str, Any]]:
     """Make and drop one thing of 64 bytes."""
-    contenders: dict[str, Callable[[], None]] = {"object()": object_batch}
+    contenders: dict[str, Batch] = {}
     for strategy in STRATEGIES:
         contenders[f"Heap[{strategy.__name__}]"] = pair_batch(hw.Heap[strategy](hw.AnonymousSpace("1MiB")))
-    by_object: hw.Heap[Any] = hw.Heap(hw.AnonymousSpace("1MiB"), strategy=hw.BestFit())
-    contenders["Heap(strategy=BestFit())"] = pair_batch(by_object)
-    contenders["bytearray(64)"] = bytearray_batch
-    contenders["np.empty(8)"] = empty_batch
-    samples: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, batch in contenders.items():
-            samples[name].append(cpu_ns(batch) / PAIRS)
-    print(f"{'64 B, made and dropped':28} {'ns':>7} {'x object()':>11}")
-    rows = []
-    for name, costs in samples.items():
-        ratio = median(cost / unit for cost, unit in zip(costs, samples["object()"], strict=True))
-        rows.append({"name": name, "ns": median(costs), "ratio_to_object": ratio})
-        print(f"{name:28} {median(costs):7.0f} {ratio:11.2f}")
-    return rows
+    contenders["Heap(strategy=BestFit())"] = pair_batch(hw.Heap(hw.AnonymousSpace("1MiB"), strategy=hw.BestFit()))
+    contenders["bytearray(64)"] = dropped(bytearray, 64)
+    contenders["np.empty(8)"] = dropped(np.empty, 8)
+    return beside_object("64 B, made and dropped", contenders, rounds)
 
 
 def live(many: int, rounds: int) -> list[dict[str, Any]]:
@@ -70,7 +57,7 @@ def live(many: int, rounds: int) -> list[dict[str, Any]]:
     print(f"\n{'per operation, ns':28} {few:>9,} {many:>11,} {'ratio':>6}   live blocks")
     rows = []
 
-    def row(name: str, small: Callable[[], None], large: Callable[[], None], operations: int) -> None:
+    def row(name: str, small: Batch, large: Batch, operations: int) -> None:
         samples = [(cpu_ns(small) / operations, cpu_ns(large) / operations) for _ in range(rounds)]
         ns = [median(sample[i] for sample in samples) for i in (0, 1)]
         ratio = median(large_ns / small_ns for small_ns, large_ns in samples)
@@ -79,7 +66,7 @@ def live(many: int, rounds: int) -> list[dict[str, Any]]:
 
     for strategy in STRATEGIES:
         small, large = (Replaced(heap_maker(strategy, count), count) for count in (few, many))
-        row(f"{strategy.__name__}, pair", pair_batch(small.maker.heap), pair_batch(large.maker.heap), PAIRS)
+        row(f"{strategy.__name__}, pair", pair_batch(small.maker.heap), pair_batch(large.maker.heap), CALLS)
         row(f"{strategy.__name__}, at random", small, large, REPLACEMENTS)
         del small, large
     for name, make in (("object()", lambda size: object()), ("bytearray", bytearray)):
@@ -121,34 +108,8 @@ def heap_maker(strategy: Any, count: int) -> Any:
     return make
 
 
-def cpu_ns(batch: Callable[[], None]) -> float:
-    start = time.thread_time_ns()
-    batch()
-    return time.thread_time_ns() - start
-
-
-def pair_batch(heap: hw.Heap[Any]) -> Callable[[], None]:
-    def batch() -> None:
-        for _ in range(PAIRS):
-            heap.deallocate(heap.allocate(64))
-
-    return batch
-
-
-def object_batch() -> None:
-    for _ in range(PAIRS):
-        object()
-
-
-def bytearray_batch() -> None:
-    for _ in range(PAIRS):
-        bytearray(64)
-
-
-def empty_batch() -> None:
-    empty = np.empty
-    for _ in range(PAIRS):
-        empty(8)
+def pair_batch(heap: Any) -> Batch:
+    return given_back(heap.allocate, heap.deallocate, 64)
 
 
 if __name__ == "__main__":

@@ -22,19 +22,15 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable
-from functools import partial
-from itertools import repeat
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import heapwright as hw
-from benchmarks.heap import cpu_ns
+from benchmarks.beside_object import beside_object, dropped
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "bench"
-CALLS = 2000
 
 
 @hw.node
@@ -59,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(arguments)
     figures: dict[str, Any] = {"nodes": options.nodes, "rounds": options.rounds}
-    figures["python_ns"] = handles_from_python(8 * options.rounds)
+    figures["python"] = handles_from_python(8 * options.rounds)
     if shutil.which("c++") is None:
         print("skipping the part in C: there is no C++ compiler (c++)", file=sys.stderr)
     else:
@@ -71,24 +67,11 @@ def main(arguments: list[str] | None = None) -> None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def handles_from_python(rounds: int) -> dict[str, float]:
+def handles_from_python(rounds: int) -> list[dict[str, Any]]:
     plain = type("Plain", (), {})()
     shared = hw.Shared(plain)
-    contenders: dict[str, Callable[[], object]] = {
-        "object()": object,
-        "weakref.ref(obj)": partial(weakref.ref, plain),
-        "Shared.clone()": shared.clone,
-    }
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, call in contenders.items():
-            taken[name].append(cpu_ns(lambda call=call: consume(call)) / CALLS)  # type: ignore[misc]
-    return {name: median(ns) for name, ns in taken.items()}
-
-
-def consume(call: Callable[[], object]) -> None:
-    for _ in repeat(None, CALLS):
-        call()
+    contenders = {"weakref.ref(obj)": dropped(weakref.ref, plain), "Shared.clone()": dropped(shared.clone)}
+    return beside_object("a handle, made and dropped", contenders, rounds)
 
 
 def handles_in_c(nodes: int, rounds: int) -> dict[str, dict[str, float]]:

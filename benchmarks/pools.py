@@ -19,7 +19,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
 from statistics import median
@@ -28,14 +27,12 @@ from typing import Any
 import numpy as np
 
 import heapwright as hw
-from benchmarks.configurations import configurations
-from benchmarks.heap import cpu_ns
+from benchmarks.beside_object import CALLS, Batch, beside_object, dropped, given_back
+from benchmarks.mallocs import beside_mallocs
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = ROOT / "build" / "bench" / "handover"
-RIVALS = {"glibc": "default", "mimalloc": "mimalloc", "jemalloc": "jemalloc", "tcmalloc": "tcmalloc"}
 FIGURES = ("pair_cpu_ns", "beside_cpu_ns", "phased_cpu_ns", "streamed_wall_ns")
-PAIRS = 2000  # per batch: short, so that a busy machine disturbs few of them
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -59,8 +56,7 @@ def from_python(rounds: int) -> list[dict[str, Any]]:
     heap: hw.Heap[Any] = hw.Heap(hw.AnonymousSpace("64MiB"))
     tiered = hw.TieredPool(heap)
     typed = hw.TypedPool([("x", "f8", 8)], heap)
-    contenders: dict[str, Callable[[], None]] = {
-        "object()": dropped(object),
+    contenders = {
         "FixedPool": released(hw.FixedPool(heap, 64)),
         "FixedPool, dropped": dropped(hw.FixedPool(heap, 64).acquire),
         "FixedPool, lease()": leased(hw.FixedPool(heap, 64)),
@@ -77,41 +73,18 @@ def from_python(rounds: int) -> list[dict[str, Any]]:
         contenders["pa.allocate_buffer(64)"] = dropped(pa.allocate_buffer, 64)
     else:
         print("skipping Arrow: pyarrow is not installed", file=sys.stderr)
-    samples: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, batch in contenders.items():
-            samples[name].append(cpu_ns(batch) / PAIRS)
-    print(f"{'64 B, acquired and released':28} {'ns':>7} {'x object()':>11}")
-    rows = []
-    for name, costs in samples.items():
-        ratio = median(cost / unit for cost, unit in zip(costs, samples["object()"], strict=True))
-        rows.append({"name": name, "ns": median(costs), "ratio_to_object": ratio})
-        print(f"{name:28} {median(costs):7.0f} {ratio:11.2f}")
-    return rows
+    return beside_object("64 B, acquired and released", contenders, rounds)
 
 
-def released(pool: Any, *arguments: Any) -> Callable[[], None]:
+def released(pool: Any, *arguments: Any) -> Batch:
+    return given_back(pool.acquire, pool.release, *arguments)
+
+
+def leased(pool: Any) -> Batch:
     def batch() -> None:
-        acquire, release = pool.acquire, pool.release
-        for _ in repeat(None, PAIRS):
-            release(acquire(*arguments))
-
-    return batch
-
-
-def leased(pool: Any) -> Callable[[], None]:
-    def batch() -> None:
-        for _ in repeat(None, PAIRS):
+        for _ in repeat(None, CALLS):
             with pool.lease():
                 pass
-
-    return batch
-
-
-def dropped(make: Callable[..., object], *arguments: Any) -> Callable[[], None]:
-    def batch() -> None:
-        for _ in repeat(None, PAIRS):
-            make(*arguments)
 
     return batch
 
@@ -126,17 +99,7 @@ def build() -> None:
 
 def in_c(rounds: int) -> list[dict[str, Any]]:
     """Acquire here and release there."""
-    samples: dict[str, list[dict[str, float]]] = {}
-    for turn in range(rounds):
-        names = ["depot", "locked", *RIVALS]
-        for name in names if turn % 2 == 0 else reversed(names):
-            known = configurations()[RIVALS.get(name, "default")]
-            if known.missing:
-                print(f"skipping {name}: {known.missing}", file=sys.stderr)
-                continue
-            command = [str(PROGRAM), "malloc" if name in RIVALS else name]
-            finished = subprocess.run(command, env=known.environ(), stdout=subprocess.PIPE, text=True, check=True)
-            samples.setdefault(name, []).append(json.loads(finished.stdout))
+    samples = beside_mallocs(PROGRAM, {"depot": "depot", "locked": "locked"}, rounds=rounds)
     titles = f"{'one thread':>10} {'two':>8} {'in turns':>10} {'x mimalloc':>11} {'at once':>9}"
     print(f"\n{'64 B in C, ns a block':28} {titles}")
     rows = []

@@ -17,7 +17,6 @@ Claim: at most 1.4 times what is live stays, with no slice over 1 ms.
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -25,12 +24,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.configurations import configurations
+from benchmarks.mallocs import beside_mallocs
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = ROOT / "build" / "bench" / "purge"
-STRATEGIES = {"FirstFit": 0, "BestFit": 1, "TLSF": 4, "Buddy": 5}  # enum hw_strategy
-RIVALS = {"glibc": "default", "mimalloc": "mimalloc", "jemalloc": "jemalloc", "tcmalloc": "tcmalloc"}
+STRATEGIES = {"FirstFit": "0", "BestFit": "1", "TLSF": "4", "Buddy": "5"}  # enum hw_strategy
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -45,17 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
         print("skipping: it needs make and a C compiler (cc)", file=sys.stderr)
         return
     build()
-    samples: dict[str, list[dict[str, float]]] = {}
-    for turn in range(options.rounds):
-        names = [*STRATEGIES, *RIVALS]
-        for name in names if turn % 2 == 0 else reversed(names):
-            known = configurations()[RIVALS.get(name, "default")]
-            if known.missing:
-                print(f"skipping {name}: {known.missing}", file=sys.stderr)
-                continue
-            who = str(STRATEGIES.get(name, "malloc"))
-            command = [str(PROGRAM), who, str(options.live), str(options.churn)]
-            samples.setdefault(name, []).append(run(command, known.environ(), options.realtime))
+    samples = beside_mallocs(
+        PROGRAM, STRATEGIES, str(options.live), str(options.churn), rounds=options.rounds, realtime=options.realtime
+    )
     rows = [
         {"name": name} | {key: statistics.median(one[key] for one in taken) for key in taken[0]}
         for name, taken in samples.items()
@@ -70,22 +60,6 @@ def main(arguments: list[str] | None = None) -> None:
 def build() -> None:
     """Compile the program with the native core as it is now."""
     subprocess.run(["make", "--silent", str(PROGRAM.relative_to(ROOT))], cwd=ROOT, check=True)
-
-
-def run(command: list[str], environment: dict[str, str], realtime: bool) -> dict[str, float]:
-    def first_in_line() -> None:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-
-    finished = subprocess.run(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        preexec_fn=first_in_line if realtime else None,  # this process has one thread
-    )
-    result: dict[str, float] = json.loads(finished.stdout)
-    return result
 
 
 def render(rows: list[dict[str, Any]]) -> None:

@@ -14,13 +14,14 @@ depend on the number of blocks.
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from benchmarks.mallocs import run
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = "build/bench/small_blocks"
@@ -50,17 +51,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def measure(processes: int, rounds: int, live: list[int], *, realtime: bool = False) -> list[dict[str, Any]]:
     """Build the program with the native core as it is now, and run it; medians over its processes."""
-
-    def first_in_line() -> None:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-
     subprocess.run(["make", "--silent", PROGRAM], cwd=ROOT, check=True)
     command = [ROOT / PROGRAM, str(rounds), *map(str, live)]
     samples: dict[tuple[str, int, str], list[list[float]]] = {}
     for _ in range(processes):
-        printed = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, check=True, preexec_fn=first_in_line if realtime else None
-        ).stdout
+        printed = run(command, realtime=realtime)
         for line in printed.splitlines()[1:]:
             order, count, name, *figures = line.split("\t")
             samples.setdefault((order, int(count), name.strip()), []).append([float(figure) for figure in figures])
