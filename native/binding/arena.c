@@ -1,5 +1,6 @@
 /* _native.Arena: epochs over regions. What is hot is here: to place a block where there is room. Where there is none, and
  * for all that happens once per chunk, it asks heaps/arena.py, which derives from it. */
+#include "binding/births.h"
 #include "binding/region_types.h"
 
 #include <stddef.h>
@@ -70,7 +71,7 @@ static PyObject *place(ArenaObject *self, RegionObject *region, uint64_t offset_
         if (nothing == NULL) Py_CLEAR(block);
         Py_XDECREF(nothing);
     }
-    return (PyObject *)block;
+    return hw_born((PyObject *)block);
 }
 
 static PyObject *allocate(ArenaObject *self, bool raises, PyObject *const *args, Py_ssize_t n, PyObject *names) {

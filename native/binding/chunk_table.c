@@ -1,4 +1,5 @@
 /* The chunks of a pool: blocks of whatever resource it draws from. The slow path; every call of the upstream is here. */
+#include "binding/births.h"
 #include "binding/pool_types.h"
 
 #include "os/pages.h"
@@ -44,7 +45,10 @@ int hw_chunk_take(PyObject *upstream, size_t size_bytes, size_t alignment, bool 
     const char *why = (size_t)view->len < size_bytes                 ? "its block is smaller than was asked for"
                       : ((uintptr_t)view->buf & (alignment - 1)) != 0 ? "its block is not aligned as was asked for"
                                                                      : NULL;
-    if (why == NULL) return 1;
+    if (why == NULL) {
+        hw_birth_withdraw(*block);
+        return 1;
+    }
     PyBuffer_Release(view);
     refuse(upstream, why);
     hw_chunk_give_quietly(upstream, *block);

@@ -3,6 +3,7 @@
  * What the depot asks its caller to serialise, the GIL serialises: nothing here lets go of it between two steps, except where
  * the upstream is called. For the same reason a pool that has run dry may gather what other threads' caches hold back: with
  * the GIL held none of them is inside acquire or release. So bottom is bottom: nothing is free anywhere. */
+#include "binding/births.h"
 #include "binding/concurrent_types.h"
 
 #include "os/pages.h"
@@ -68,7 +69,7 @@ static PyObject *acquire(ConcurrentPoolObject *self, bool raises) {
         hw_buffer_new(&HwBuffer_Type, (PyObject *)self, &self->head, address, (Py_ssize_t)self->block_bytes, slot);
     if (buffer == NULL) hw_depot_release(self->depot, cache, slot);
     else hw_totals_take(&self->totals, self->block_bytes, self->head.stride_bytes);
-    return (PyObject *)buffer;
+    return hw_born((PyObject *)buffer);
 }
 
 static void take_back(BlockStore *head, BufferObject *buffer) {

@@ -6,6 +6,7 @@
  * GIL: it is this heap's lock. Nearly everything takes less than a microsecond and keeps it. What can take long (trim,
  * check, statistics; copying in reallocate) releases it: the first three make the heap `busy` meanwhile, and whoever
  * wants the heap then waits without the GIL; a copy pins the block instead, as an export does. */
+#include "binding/births.h"
 #include "binding/heap_types.h"
 
 #include <string.h>
@@ -140,7 +141,7 @@ FUSED PyObject *allocate(HeapObject *self, enum hw_strategy strategy, bool raise
     }
     BlockObject *block = hw_block_new(self, handle, (Py_ssize_t)r.size_bytes, (uint8_t)__builtin_ctzll(r.alignment));
     if (block == NULL) hw_heap_free_fused(&self->heap, strategy, handle);
-    return (PyObject *)block;
+    return hw_born((PyObject *)block);
 }
 
 /* The block is a live one of this heap, and nobody looks at it. Returns it, or NULL with the error set. */
@@ -235,7 +236,7 @@ static PyObject *move(HeapObject *self, BlockObject *old, const request *r) {
     }
     hw_heap_free_fused(&self->heap, STRATEGY_OF(self), handle_of(old));
     retire(old);
-    return (PyObject *)new;
+    return hw_reborn((PyObject *)new, (PyObject *)old);
 }
 
 static PyObject *heap_reallocate(HeapObject *self, PyObject *const *args, Py_ssize_t n) {
@@ -254,7 +255,7 @@ static PyObject *heap_reallocate(HeapObject *self, PyObject *const *args, Py_ssi
     int result = hw_heap_resize(&self->heap, handle, r.size_bytes);
     if (result == 0) {
         retire(old);
-        return (PyObject *)new;
+        return hw_reborn((PyObject *)new, (PyObject *)old);
     }
     retire(new);
     Py_DECREF(new);

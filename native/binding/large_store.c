@@ -1,4 +1,5 @@
 /* Blocks that the upstream itself serves: a pool's handle on each, with a view of ours exported like that of a chunk. */
+#include "binding/births.h"
 #include "binding/pool_types.h"
 
 typedef struct { /* buffer->detail */
@@ -51,7 +52,7 @@ PyObject *hw_large_acquire(LargeStore *store, PyObject *pool, size_t size_bytes,
     store->bytes += size_bytes;
     hw_totals_obtain(store->totals, size_bytes);
     hw_totals_take(store->totals, size_bytes, size_bytes);
-    return (PyObject *)buffer;
+    return hw_born((PyObject *)buffer);
 }
 
 int hw_large_release(LargeStore *store, BufferObject *buffer) {

@@ -3,6 +3,7 @@
 
 typedef int (*bind_function)(PyObject *module);
 
+int hw_bind_births(PyObject *module);
 int hw_bind_process(PyObject *module);
 int hw_bind_numpy_hook(PyObject *module);
 int hw_bind_sampler(PyObject *module);
@@ -23,6 +24,7 @@ int hw_bind_arena(PyObject *module);
 int hw_bind_concurrent_pool(PyObject *module);
 
 static const bind_function BIND[] = {
+    hw_bind_births,
     hw_bind_process,
     hw_bind_numpy_hook,
     hw_bind_sampler,

@@ -15,6 +15,7 @@
  *
  * GIL: it is the graph's lock. Nothing between two structural operations runs Python code but the disposal of the dead,
  * which is one loop however deep the calls that lead to it are nested. */
+#include "binding/births.h"
 #include "binding/node_types.h"
 
 #include <stddef.h>
@@ -140,7 +141,7 @@ static PyObject *node_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     }
     hw_shared_nodes_collect_if_due(&hw_nodes);
     hw_nodes_dispose();
-    return (PyObject *)self;
+    return hw_born((PyObject *)self);
 }
 
 static void node_dealloc(NodeObject *self) {
@@ -223,7 +224,7 @@ static PyObject *node_copy(NodeObject *self, PyObject *unused) {
     }
     hw_shared_nodes_collect_if_due(&hw_nodes); /* not before: nobody need own the node that is copied */
     hw_nodes_dispose();
-    return (PyObject *)copy;
+    return hw_born((PyObject *)copy);
 }
 
 static PyObject *node_repr(NodeObject *self) {

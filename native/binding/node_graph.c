@@ -71,6 +71,33 @@ static PyObject *nodes_statistics(PyObject *module, PyObject *unused) {
                          "aborted_collections", (unsigned long long)hw_nodes.pace.aborted);
 }
 
+/* The instances of all nodes that live: new references. */
+static PyObject *nodes_alive(PyObject *module, PyObject *unused) {
+    const hw_shared_graph *g = &hw_nodes.graph;
+    PyObject *alive = PyList_New(0);
+    for (uint32_t number = 0; alive != NULL && hw_nodes_opened && number < g->nodes_used; number++) {
+        const hw_shared_node *node = &g->nodes[number];
+        /* an instance with an owner is whole: one that is being taken apart has given its payload, or its count, away */
+        if (atomic_load_explicit(&node->strong, memory_order_relaxed) == 0 || node->payload == 0) continue;
+        if (PyList_Append(alive, (PyObject *)(uintptr_t)node->payload) < 0) Py_CLEAR(alive);
+    }
+    return alive;
+}
+
+/* The nodes that a node owns, by shared field; None: none. Empty for a dead one. */
+static PyObject *node_owned(PyObject *module, PyObject *object) {
+    if (!hw_is_node(object)) return PyErr_Format(PyExc_TypeError, "node_owned() takes a node, not %.100s", Py_TYPE(object)->tp_name);
+    uint32_t number = ((NodeObject *)object)->number;
+    uint32_t count = number == HW_SHARED_NONE ? 0 : hw_nodes.graph.nodes[number].references;
+    PyObject *owned = PyTuple_New(count);
+    for (uint32_t i = 0; owned != NULL && i < count; i++) {
+        uint32_t target = hw_shared_get(&hw_nodes.graph, number, i);
+        PyObject *instance = target == HW_SHARED_NONE ? NULL : (PyObject *)(uintptr_t)hw_nodes.graph.nodes[target].payload;
+        PyTuple_SET_ITEM(owned, i, Py_NewRef(instance == NULL ? Py_None : instance));
+    }
+    return owned;
+}
+
 /* None, or (invariant, number of the node). */
 static PyObject *nodes_check(PyObject *module, PyObject *unused) {
     uint32_t number;
@@ -82,6 +109,8 @@ static PyMethodDef FUNCTIONS[] = {
     {"nodes_collect", nodes_collect, METH_VARARGS, "nodes_collect(budget=..., /)\n--\n\nCollect cycles; return how many nodes went."},
     {"nodes_cycles", nodes_cycles, METH_VARARGS, "nodes_cycles(budget=..., /)\n--\n\nThe shortest cycle of each component."},
     {"nodes_statistics", nodes_statistics, METH_NOARGS, "nodes_statistics()\n--\n\nCounts."},
+    {"nodes_alive", nodes_alive, METH_NOARGS, "nodes_alive()\n--\n\nEvery node that has an owner."},
+    {"node_owned", node_owned, METH_O, "node_owned(node, /)\n--\n\nThe nodes that it owns, or None, by shared field."},
     {"nodes_check", nodes_check, METH_NOARGS, "nodes_check()\n--\n\nThe first broken invariant, or None."},
     {NULL},
 };

@@ -13,6 +13,7 @@
  *
  * The deleter runs once: when the last handle goes, or when the collector finds the share in a garbage cycle. From that
  * moment `disposed` is set, and no weak handle gives a handle any more, whatever the deleter does. */
+#include "binding/births.h"
 #include "binding/owners.h"
 
 #include <stdatomic.h>
@@ -153,6 +154,13 @@ static void share_dealloc(ShareObject *self) {
     ending--;
 }
 
+static PyObject *share_ended(ShareObject *self, void *unused) { return PyBool_FromLong(self->disposed || self->value == NULL); }
+
+static PyGetSetDef SHARE_FIELDS[] = {
+    {"ended", (getter)share_ended, NULL, "Whether its value is gone: its deleter ran, or it was moved out.", NULL},
+    {NULL},
+};
+
 static PyTypeObject Share_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "heapwright._native._Share",
@@ -163,6 +171,7 @@ static PyTypeObject Share_Type = {
     .tp_traverse = (traverseproc)share_traverse,
     .tp_clear = (inquiry)share_clear,
     .tp_finalize = share_finalize,
+    .tp_getset = SHARE_FIELDS,
     .tp_weaklistoffset = offsetof(ShareObject, weak_references),
 };
 
@@ -198,7 +207,7 @@ static PyObject *handle_new(ShareObject *share) {
 /* A new handle of what heapwright.owners.payloads.<name> makes of a value. Handle and share first: they may fail. */
 static PyObject *handle_of_asked(const char *name, PyObject *value, PyObject *deleter) {
     ShareObject *share = share_new();
-    PyObject *handle = handle_new((ShareObject *)Py_XNewRef(share));
+    PyObject *handle = hw_born(handle_new((ShareObject *)Py_XNewRef(share))); /* a node's own birth was told before */
     if (handle == NULL || ask_payloads(name, &value, &deleter) < 0) {
         Py_CLEAR(handle);
     } else if (hw_is_node(value)) {
@@ -355,7 +364,7 @@ static PyObject *handle_of_moved(ShareObject *share) {
         share->value = share->deleter = NULL;
     }
     Py_XDECREF(other);
-    return handle;
+    return hw_reborn(handle, (PyObject *)share);
 }
 
 /* A handle that is the only one of its value: this one, or else a new one of a copy, and then this one is closed.

@@ -1,4 +1,5 @@
 /* Blocks of one size: core/slots.h over the chunks of an upstream. What FixedPool is, and TieredPool has one of per size. */
+#include "binding/births.h"
 #include "binding/pool_types.h"
 
 static void take_back(BlockStore *head, BufferObject *buffer) { hw_store_release((SlotStore *)head, buffer); }
@@ -92,7 +93,7 @@ PyObject *hw_store_acquire(SlotStore *store, PyObject *pool, size_t size_bytes, 
         return NULL;
     }
     hw_totals_take(store->totals, size_bytes, store->head.stride_bytes);
-    return (PyObject *)buffer;
+    return hw_born((PyObject *)buffer);
 }
 
 PyObject *hw_store_resize(SlotStore *store, BufferObject *old, size_t size_bytes) {
@@ -106,7 +107,7 @@ PyObject *hw_store_resize(SlotStore *store, BufferObject *old, size_t size_bytes
     store->totals->total_requested -= hw_smaller(old_bytes, size_bytes);
     store->totals->total_blocks--;
     hw_buffer_retire(old);
-    return (PyObject *)new;
+    return hw_reborn((PyObject *)new, (PyObject *)old);
 }
 
 int hw_store_trim(SlotStore *store, uint64_t keep_bytes, uint64_t *returned_bytes) {

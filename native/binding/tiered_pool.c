@@ -1,5 +1,6 @@
 /* _native.TieredPool: a slot store per size class (core/tiers.h), made when it is first needed, over one upstream; what is
  * larger than the largest class, or aligned to more than classes are, is a block of the upstream for as long as it lives. */
+#include "binding/births.h"
 #include "binding/pool_types.h"
 
 #include "core/tiers.h"
@@ -119,7 +120,7 @@ static PyObject *pool_reallocate(TieredPoolObject *self, PyObject *const *args, 
     copy_pinned(old, new->address, (size_t)hw_smaller((uint64_t)old->size_bytes, r.size_bytes));
     if (hw_buffer_require_own((PyObject *)self, (PyObject *)old, "reallocate the buffer") == NULL || release(self, old) < 0)
         Py_CLEAR(new); /* something happened to the old one while Python ran; the new one goes back */
-    return (PyObject *)new;
+    return hw_reborn((PyObject *)new, (PyObject *)old);
 }
 
 /* ------------------------------------------------------------------------------------------------- the whole pool */

@@ -235,6 +235,7 @@ class Arena(_native.Arena):
                 with block.view() as old:
                     new.write(0, old[:kept])
             self.deallocate(block)
+            _native.birth_moved(block, new)
         except BaseException:
             self.deallocate(new)
             raise

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections import Counter
-from pathlib import Path
 
 from heapwright import _native
-
-_OURS = str(Path(__file__).parents[1])
+from heapwright.model.call_stack import call_stack, named
 
 
 class Birthplaces:
@@ -20,11 +17,7 @@ class Birthplaces:
 
     def __call__(self, block: _native.RegionBlock) -> None:
         """Note who allocates."""
-        frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
-            frame = frame.f_back
-        site = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
-        self._born.append((weakref.ref(block), site))
+        self._born.append((weakref.ref(block), str(named(call_stack(1))[0])))
 
     def exposed(self) -> tuple[str, ...]:
         """Return the sites of blocks with views, the most frequent first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from heapwright import _native
 from heapwright.heaps.adaptor import Adaptor, B
 from heapwright.heaps.observing import Observing
 from heapwright.model.errors import InvalidFree
@@ -78,6 +79,7 @@ class Branching(Adaptor[B]):
                 kept = min(len(to), len(origin))
                 to[:kept] = origin[:kept]
             source.deallocate(block)  # or ViewExported
+            _native.birth_moved(block, new)
         except BaseException:
             target.deallocate(new)
             raise

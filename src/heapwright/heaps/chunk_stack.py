@@ -35,6 +35,7 @@ class Chunk:
         self.block = block
         self.region = _native.Region(block)
         self.size_bytes: int = block.size_bytes
+        _native.birth_withdraw(block)  # the arena's, not of the program that asked the arena
 
     def give_back(self, upstream: Resource[Any]) -> None:
         """Free the block. Nobody looks at it."""

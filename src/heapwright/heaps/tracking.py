@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
-from types import CodeType
 from typing import NamedTuple
 
 from heapwright.heaps.adaptor import B
 from heapwright.heaps.observing import Observing
+from heapwright.model.call_stack import Frame, RawStack, call_stack, named
 from heapwright.model.protocols import Resource
 from heapwright.model.sizes import format_size
-
-#: Frames of files in here are not where a program allocates.
-_OURS = str(Path(__file__).parent.parent) + os.sep
-
-
-class Frame(NamedTuple):
-    """One line of a stack."""
-
-    filename: str
-    line: int
-    function: str
-
-    def __str__(self) -> str:
-        return f"{self.filename}:{self.line} in {self.function}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +30,7 @@ class _Note(NamedTuple):
     address: int
     since: float
     thread: str
-    stack: tuple[tuple[CodeType, int], ...]  # names are looked up when somebody asks
+    stack: RawStack
 
 
 class Tracking(Observing[B, _Note]):
@@ -87,7 +70,7 @@ class Tracking(Observing[B, _Note]):
         self._settle()
         now = time.monotonic()
         return [
-            Outstanding(note.address, size, now - note.since, note.thread, _frames(note.stack))
+            Outstanding(note.address, size, now - note.since, note.thread, named(note.stack))
             for size, note in sorted(self._notes.copy().values(), key=lambda noted: noted[1].since)
         ]
 
@@ -104,25 +87,8 @@ class Tracking(Observing[B, _Note]):
         return "\n".join(lines)
 
     def _born(self, block: B, size_bytes: int, alignment: int | None) -> _Note:
-        stack = _stack(self._stack_depth) if self._stack_depth else ()
+        stack = call_stack(self._stack_depth)
         return _Note(block.address, time.monotonic(), threading.current_thread().name, stack)
-
-
-def _stack(depth: int) -> tuple[tuple[CodeType, int], ...]:
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
-        frame = frame.f_back
-    stack = []
-    for _ in range(depth):
-        stack.append((frame.f_code, frame.f_lineno))
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return tuple(stack)
-
-
-def _frames(stack: tuple[tuple[CodeType, int], ...]) -> tuple[Frame, ...]:
-    return tuple(Frame(code.co_filename, line, code.co_qualname) for code, line in stack)
 
 
 def _amount(blocks: list[Outstanding]) -> str:
