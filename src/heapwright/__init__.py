@@ -211,6 +211,15 @@ if TYPE_CHECKING:
     from heapwright.model.statistics import (
         PoolStatistics as PoolStatistics,
     )
+    from heapwright.observe.leaks import (
+        Leaked as Leaked,
+    )
+    from heapwright.observe.leaks import (
+        Survivor as Survivor,
+    )
+    from heapwright.observe.leaks import (
+        no_leaks as no_leaks,
+    )
     from heapwright.owners.cycles import (
         Cycle as Cycle,
     )
@@ -349,6 +358,7 @@ _HOME: dict[str, str] = {
     "InvalidTransition": "heapwright.model.errors",
     "LargerThanBlock": "heapwright.model.errors",
     "LayeredStatistics": "heapwright.model.statistics",
+    "Leaked": "heapwright.observe.leaks",
     "LimitExceeded": "heapwright.model.errors",
     "Limiting": "heapwright.heaps.limiting",
     "LimitingStatistics": "heapwright.heaps.limiting",
@@ -376,6 +386,7 @@ _HOME: dict[str, str] = {
     "SpaceInUse": "heapwright.model.errors",
     "State": "heapwright.model.lifecycle",
     "Statistics": "heapwright.heaps.statistics",
+    "Survivor": "heapwright.observe.leaks",
     "SystemCallFailed": "heapwright.model.errors",
     "TLSF": "heapwright.strategies.constant_time",
     "ThreadSafe": "heapwright.heaps.thread_safe",
@@ -397,6 +408,7 @@ _HOME: dict[str, str] = {
     "cycles": "heapwright.owners.cycles",
     "format_size": "heapwright.model.sizes",
     "is_corrupted": "heapwright.owners.memory",
+    "no_leaks": "heapwright.observe.leaks",
     "node": "heapwright.owners.node",
     "parse_size": "heapwright.model.sizes",
     "read_log": "heapwright.heaps.logging",
@@ -448,6 +460,7 @@ __all__ = [
     "InvalidTransition",
     "LargerThanBlock",
     "LayeredStatistics",
+    "Leaked",
     "LimitExceeded",
     "Limiting",
     "LimitingStatistics",
@@ -475,6 +488,7 @@ __all__ = [
     "SpaceInUse",
     "State",
     "Statistics",
+    "Survivor",
     "SystemCallFailed",
     "ThreadSafe",
     "TieredPool",
@@ -498,6 +512,7 @@ __all__ = [
     "format_size",
     "is_corrupted",
     "model",
+    "no_leaks",
     "node",
     "parse_size",
     "prove",

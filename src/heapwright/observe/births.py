@@ -26,7 +26,7 @@ from heapwright.model.call_stack import Frame, RawStack, call_stack, named
 from heapwright.model.lifecycle import State
 
 #: Frames to keep of each birth, the innermost ones.
-STACK_DEPTH = 8
+STACK_DEPTH = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,12 @@ class _Note:
     def is_about(self, thing: object) -> bool:
         return self.handle is None or self.handle() is thing
 
-    def birthplace(self) -> Birthplace:
-        return Birthplace(time.monotonic() - self.since, self.thread, named(self.stack))
+    def birthplace(self, stacks: dict[tuple[tuple[int, int], ...], tuple[Frame, ...]]) -> Birthplace:
+        """Describe it. Stacks that were named before are taken from `stacks`, by the numbers of their codes."""
+        key = tuple((id(code), line) for code, line in self.stack)
+        if key not in stacks:
+            stacks[key] = named(self.stack)
+        return Birthplace(time.monotonic() - self.since, self.thread, stacks[key])
 
 
 _notes: dict[int, _Note] = {}
@@ -101,9 +105,10 @@ class Watch:
         nodes = [(_notes.get(id(node)), node) for node in _native.nodes_alive()]
         alive = [(note, thing) for note, thing in handles if not _has_ended(thing)]
         alive += [(note, node) for note, node in nodes if note is not None]
+        stacks: dict[Any, Any] = {}  # a million births have a handful of them
         for note, thing in sorted(alive, key=lambda pair: pair[0].ordinal):
             if note.ordinal > self._first:
-                yield thing, note.birthplace()
+                yield thing, note.birthplace(stacks)
 
 
 def birthplace(thing: object) -> Birthplace | None:
@@ -123,7 +128,7 @@ def birthplace(thing: object) -> Birthplace | None:
     """
     thing = _noted(thing)
     note = _notes.get(id(thing))
-    return note.birthplace() if note is not None and note.is_about(thing) else None
+    return note.birthplace({}) if note is not None and note.is_about(thing) else None
 
 
 def _hear(new: Any, old: Any) -> None:
