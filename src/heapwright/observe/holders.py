@@ -183,7 +183,7 @@ def _roots() -> Iterator[Root]:
         if isinstance(module, ModuleType):
             yield Root(f"module {name}", vars(module), is_module=True)
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    for ident, innermost in sys._current_frames().items():
+    for ident, innermost in _stacks().items():
         where = "" if ident == threading.get_ident() else f", thread {names.get(ident, ident)!r}"
         frame: FrameType | None = innermost
         while frame is not None:
@@ -192,3 +192,16 @@ def _roots() -> Iterator[Root]:
                 label = f"{code.co_qualname} ({code.co_filename}{where})"
                 yield Root(label, locals_of(frame), is_module=False)
             frame = frame.f_back
+
+
+def _stacks() -> dict[int, FrameType]:
+    """Return the innermost frame of each thread; of this one, the innermost that is not heapwright's.
+
+    A frame of ours with this dictionary in it would hold itself, and then, as garbage, all that was looked at.
+    """
+    stacks = sys._current_frames()
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(OURS):
+        frame = frame.f_back
+    stacks[threading.get_ident()] = frame
+    return stacks
