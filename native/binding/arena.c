@@ -115,8 +115,7 @@ static PyObject *arena_deallocate(ArenaObject *self, PyObject *object) {
         return hw_raise("InvalidFree", "{s:K,s:n,s:s}", "address", address, "size_bytes", block->size_bytes, "reason",
                         block->arena == self ? "double" : "foreign");
     if (block->exports > 0)
-        return hw_raise("ViewExported", "{s:K,s:n,s:n}", "address", address, "size_bytes", block->size_bytes, "exports",
-                        block->exports);
+        return hw_raise_exported(object, block->address, block->size_bytes, block->exports, block->pinned, "free the block");
     hw_region *region = &block->region->region;
     hw_region_unplace(region, (uint64_t)(uintptr_t)block->address - region->base, (uint64_t)block->size_bytes);
     hw_epochs_died(&self->epochs, block->depth, (uint64_t)block->size_bytes);

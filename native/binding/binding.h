@@ -6,6 +6,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The error class heapwright.model.errors.<name> (borrowed for ever), or NULL with an exception set. */
@@ -13,6 +14,11 @@ PyObject *hw_error_class(const char *name);
 
 /* Raises heapwright.model.errors.<name>(**fields), fields built as by Py_BuildValue("{s:..}"). Always returns NULL. */
 PyObject *hw_raise(const char *name, const char *format, ...);
+
+/* Raises ViewExported: `what` was not done to a block with views; NULL: to one that has no handle, or a space.
+ * Always returns NULL. */
+PyObject *hw_raise_exported(PyObject *block, const void *address, Py_ssize_t size_bytes, Py_ssize_t exports, bool pinned,
+                            const char *what);
 
 /* A member of an enumeration of the model: <module>.<class>(value); steals `value`. */
 PyObject *hw_model_member(const char *module, const char *class, PyObject *value);
@@ -28,9 +34,17 @@ int hw_as_size(PyObject *object, uint64_t *size_bytes);
 PyObject *hw_read_checked(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *hw_write_checked(PyObject *self, PyObject *const *args, Py_ssize_t n);
 extern const char HW_READ_DOC[], HW_WRITE_DOC[];
+
+/* dlpack.c: the same bytes as a tensor. */
+PyObject *hw_dlpack(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *hw_dlpack_device(PyObject *self, PyObject *unused);
+extern const char HW_DLPACK_DOC[], HW_DLPACK_DEVICE_DOC[];
+
 #define HW_ACCESS_METHODS                                                                                              \
     {"read", (PyCFunction)(void (*)(void))hw_read_checked, METH_FASTCALL, HW_READ_DOC},                                \
-        {"write", (PyCFunction)(void (*)(void))hw_write_checked, METH_FASTCALL, HW_WRITE_DOC}
+        {"write", (PyCFunction)(void (*)(void))hw_write_checked, METH_FASTCALL, HW_WRITE_DOC},                         \
+        {"__dlpack__", (PyCFunction)(void (*)(void))hw_dlpack, METH_VARARGS | METH_KEYWORDS, HW_DLPACK_DOC},           \
+        {"__dlpack_device__", hw_dlpack_device, METH_NOARGS, HW_DLPACK_DEVICE_DOC}
 
 int hw_bind_arenas(PyObject *module);
 int hw_bind_peer(PyObject *module);

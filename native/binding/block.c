@@ -3,6 +3,7 @@
  * A handle is never rebound: it means one range of bytes until it is freed, and none from then on. The bytes are reached
  * through exported buffers only; each is counted, and keeps the handle alive, which keeps heap and space alive. A handle
  * that dies while its block is live frees the block: whoever wants the bytes to stay keeps the handle. */
+#include "binding/export.h"
 #include "binding/heap_types.h"
 
 #include <stddef.h>
@@ -26,6 +27,7 @@ BlockObject *hw_block_new(HeapObject *heap, hw_strategy_handle handle, Py_ssize_
     self->address = heap->heap.space->base + handle.offset_bytes;
     self->size_bytes = size_bytes;
     self->exports = 0;
+    self->pinned = false;
     self->number = handle.number;
     self->alignment_log2 = alignment_log2;
     self->weak_references = NULL;
@@ -36,7 +38,24 @@ BlockObject *hw_block_new(HeapObject *heap, hw_strategy_handle handle, Py_ssize_
     return self;
 }
 
+static void expose(BlockObject *self) {
+    self->exports++;
+    self->heap->space->exports++;
+}
+
+static void conceal(BlockObject *self) {
+    self->exports--;
+    self->heap->space->exports--; /* not NULL: a block with exports is not freed */
+}
+
+static void pin(BlockObject *self) {
+    if (self->pinned) return;
+    self->pinned = true;
+    expose(self);
+}
+
 static void block_dealloc(BlockObject *self) {
+    if (self->pinned) conceal(self);
     if (self->heap != NULL) hw_heap_drop_block(self); /* no export is left: each held a reference to this handle */
     /* Only now: whoever is called back may count on the memory being free (Limiting returns the charge). */
     if (self->weak_references != NULL) PyObject_ClearWeakRefs((PyObject *)self);
@@ -62,15 +81,8 @@ static int block_getbuffer(BlockObject *self, Py_buffer *view, int flags) {
     }
     /* The pointer stays good while the export lasts: exports > 0 forbids free and move (heap.c), and the view's reference
      * keeps handle, heap and space. Access stays while space->exports > 0 (space.c). */
-    if (PyBuffer_FillInfo(view, (PyObject *)self, self->address, self->size_bytes, !(permissions & 2), flags) < 0) return -1;
-    self->exports++;
-    self->heap->space->exports++;
-    return 0;
-}
-
-static void block_releasebuffer(BlockObject *self, Py_buffer *view) {
-    self->exports--;
-    self->heap->space->exports--; /* not NULL: a block with exports is not freed */
+    static const hw_lender lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)pin};
+    return hw_export((PyObject *)self, &lender, self->address, self->size_bytes, !(permissions & 2), view, flags);
 }
 
 static PyObject *block_view(PyObject *self, PyObject *unused) { return PyMemoryView_FromObject(self); }
@@ -135,7 +147,7 @@ static PyGetSetDef block_getset[] = {
 };
 
 static PySequenceMethods block_as_sequence = {.sq_length = (lenfunc)block_length};
-static PyBufferProcs block_as_buffer = {(getbufferproc)block_getbuffer, (releasebufferproc)block_releasebuffer};
+static PyBufferProcs block_as_buffer = {(getbufferproc)block_getbuffer, hw_export_released};
 
 PyTypeObject HwBlock_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.Block",

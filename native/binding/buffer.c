@@ -1,6 +1,7 @@
 /* _native.Buffer: the handle of a pool's block, and its bytes as a buffer. Like a heap's Block it means one range of bytes
  * until it goes back, and none from then on. One that is dropped goes back by itself; while a view is exported it cannot,
  * since the view keeps it. */
+#include "binding/export.h"
 #include "binding/pool_types.h"
 
 #include <stddef.h>
@@ -32,6 +33,7 @@ BufferObject *hw_buffer_new(PyTypeObject *type, PyObject *pool, BlockStore *stor
     self->detail = NULL;
     self->slot = slot;
     self->alignment_log2 = 0;
+    self->pinned = false;
     self->weak_references = NULL;
     return self;
 }
@@ -62,8 +64,7 @@ BufferObject *hw_buffer_require_own(PyObject *pool, PyObject *object, const char
         hw_raise("InvalidFree", "{s:K,s:n,s:s}", "address", address, "size_bytes", buffer->size_bytes, "reason",
                  buffer->pool == NULL ? "double" : "foreign");
     else
-        hw_raise("ViewExported", "{s:K,s:n,s:n,s:s}", "address", address, "size_bytes", buffer->size_bytes, "exports",
-                 buffer->exports, "what", what);
+        hw_raise_exported(object, buffer->address, buffer->size_bytes, buffer->exports, buffer->pinned, what);
     return NULL;
 }
 
@@ -74,16 +75,21 @@ static int require_live(const BufferObject *self) {
     return -1;
 }
 
+static void expose(BufferObject *self) { self->exports++; }
+static void conceal(BufferObject *self) { self->exports--; }
+
+static void pin(BufferObject *self) {
+    if (!self->pinned) self->exports++;
+    self->pinned = true;
+}
+
 static int buffer_getbuffer(BufferObject *self, Py_buffer *view, int flags) {
     view->obj = NULL;
     if (require_live(self) < 0) return -1;
     /* The pointer stays good while the export lasts: it forbids release, and its reference keeps handle, pool, chunk. */
-    if (PyBuffer_FillInfo(view, (PyObject *)self, self->address, self->size_bytes, 0, flags) < 0) return -1;
-    self->exports++;
-    return 0;
+    static const hw_lender lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)pin};
+    return hw_export((PyObject *)self, &lender, self->address, self->size_bytes, false, view, flags);
 }
-
-static void buffer_releasebuffer(BufferObject *self, Py_buffer *view) { self->exports--; }
 
 static PyObject *buffer_view(PyObject *self, PyObject *unused) { return PyMemoryView_FromObject(self); }
 
@@ -139,7 +145,7 @@ static PyGetSetDef buffer_getset[] = {
 };
 
 static PySequenceMethods buffer_as_sequence = {.sq_length = (lenfunc)buffer_length};
-static PyBufferProcs buffer_as_buffer = {(getbufferproc)buffer_getbuffer, (releasebufferproc)buffer_releasebuffer};
+static PyBufferProcs buffer_as_buffer = {(getbufferproc)buffer_getbuffer, hw_export_released};
 
 PyTypeObject HwBuffer_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.Buffer",

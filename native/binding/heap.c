@@ -157,8 +157,7 @@ FUSED BlockObject *require_own(HeapObject *self, PyObject *object, const char *w
         hw_raise("InvalidFree", "{s:K,s:n,s:s}", "address", address, "size_bytes", block->size_bytes, "reason",
                  block->heap == NULL ? "double" : "foreign");
     else
-        hw_raise("ViewExported", "{s:K,s:n,s:n,s:s}", "address", address, "size_bytes", block->size_bytes, "exports",
-                 block->exports, "what", what);
+        hw_raise_exported(object, block->address, block->size_bytes, block->exports, block->pinned, what);
     return NULL;
 }
 

@@ -68,10 +68,9 @@ PyObject *hw_heap_release_mark_method(HeapObject *self, PyObject *args) {
         hw_strategy_seen seen = hw_bump_see(bump, number);
         BlockObject *block = handle_of(self, number);
         if (!seen.live || (block != NULL && block->exports == 0)) continue;
-        return hw_raise("ViewExported", "{s:K,s:n,s:n,s:s}", "address",
-                        (unsigned long long)(uintptr_t)(self->heap.space->base + seen.offset_bytes), "size_bytes",
-                        (Py_ssize_t)seen.requested_bytes, "exports", block == NULL ? 1 : block->exports, /* NumPy's: one */
-                        "what", "release the mark");
+        return hw_raise_exported((PyObject *)block, self->heap.space->base + seen.offset_bytes, (Py_ssize_t)seen.requested_bytes,
+                                 block == NULL ? 1 : block->exports, /* NumPy's: one */
+                                 block != NULL && block->pinned, "release the mark");
     }
     for (uint32_t number = first; number < bump->count; number++) {
         BlockObject *block = handle_of(self, number);

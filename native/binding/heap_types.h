@@ -42,6 +42,7 @@ struct BlockObject {
     Py_ssize_t exports;
     uint32_t number;
     uint8_t alignment_log2; /* as asked for: kept when the block moves */
+    bool pinned;            /* the handle itself is one of the exports, until it dies: export.h */
     PyObject *weak_references;
 };
 

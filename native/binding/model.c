@@ -15,6 +15,21 @@ PyObject *hw_raise(const char *name, const char *format, ...) {
     return NULL;
 }
 
+static PyObject *site_of(PyObject *block) {
+    PyObject *witnesses = block ? PyImport_ImportModule("heapwright.model.witnesses") : NULL;
+    PyObject *site = witnesses ? PyObject_CallMethod(witnesses, "site_of", "O", block) : NULL;
+    Py_XDECREF(witnesses);
+    if (site == NULL) PyErr_Clear(); /* whoever should have known: what is wrong has to be told without it */
+    return site ? site : Py_NewRef(Py_None);
+}
+
+PyObject *hw_raise_exported(PyObject *block, const void *address, Py_ssize_t size_bytes, Py_ssize_t exports, bool pinned,
+                            const char *what) {
+    return hw_raise("ViewExported", "{s:K,s:n,s:n,s:O,s:s,s:N}", "address", (unsigned long long)(uintptr_t)address,
+                    "size_bytes", size_bytes, "exports", exports, "pinned", pinned ? Py_True : Py_False, "what", what, "site",
+                    site_of(block));
+}
+
 PyObject *hw_model_member(const char *module, const char *class, PyObject *value) {
     if (value == NULL) return NULL;
     PyObject *home = PyImport_ImportModule(module), *member = NULL;

@@ -8,6 +8,7 @@ int hw_bind_process(PyObject *module);
 int hw_bind_numpy_hook(PyObject *module);
 int hw_bind_sampler(PyObject *module);
 int hw_bind_space(PyObject *module);
+int hw_bind_export(PyObject *module);
 int hw_bind_block(PyObject *module);
 int hw_bind_heap(PyObject *module);
 int hw_bind_shared(PyObject *module);
@@ -31,6 +32,7 @@ static const bind_function BIND[] = {
     hw_bind_peer,
     hw_bind_arenas,
     hw_bind_space,
+    hw_bind_export,
     hw_bind_block,
     hw_bind_heap,
     hw_bind_shared,

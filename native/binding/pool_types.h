@@ -135,6 +135,7 @@ struct BufferObject {
     void *detail;      /* the store's own */
     uint32_t slot;
     uint8_t alignment_log2; /* as asked for; 0 where requests name none */
+    bool pinned;            /* the handle itself is one of the exports, until it dies: export.h */
     PyObject *weak_references;
 };
 

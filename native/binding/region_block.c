@@ -1,5 +1,6 @@
 /* _native.RegionBlock: the handle of a block in an arena. It is alive while the epoch is open that it was born in. One that is
  * dropped counts as freed; but its room is not given to anybody else before that epoch ends. */
+#include "binding/export.h"
 #include "binding/region_types.h"
 
 #include <stddef.h>
@@ -51,6 +52,7 @@ static void conceal(RegionBlockObject *self) {
 }
 
 void hw_region_block_pin(RegionBlockObject *self) {
+    if (self->pinned) return;
     self->pinned = true;
     expose(self);
 }
@@ -78,12 +80,9 @@ static int block_getbuffer(RegionBlockObject *self, Py_buffer *view, int flags) 
     view->obj = NULL;
     if (require_live(self) < 0) return -1;
     /* The view keeps this, and this the region. */
-    if (PyBuffer_FillInfo(view, (PyObject *)self, self->address, self->size_bytes, 0, flags) < 0) return -1;
-    expose(self);
-    return 0;
+    static const hw_lender lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)hw_region_block_pin};
+    return hw_export((PyObject *)self, &lender, self->address, self->size_bytes, false, view, flags);
 }
-
-static void block_releasebuffer(RegionBlockObject *self, Py_buffer *view) { conceal(self); }
 
 static PyObject *block_view(PyObject *self, PyObject *unused) { return PyMemoryView_FromObject(self); }
 
@@ -130,7 +129,7 @@ static PyGetSetDef block_getset[] = {
 };
 
 static PySequenceMethods block_as_sequence = {.sq_length = (lenfunc)block_length};
-static PyBufferProcs block_as_buffer = {(getbufferproc)block_getbuffer, (releasebufferproc)block_releasebuffer};
+static PyBufferProcs block_as_buffer = {(getbufferproc)block_getbuffer, hw_export_released};
 
 PyTypeObject HwRegionBlock_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.RegionBlock",

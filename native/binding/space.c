@@ -59,9 +59,8 @@ static PyObject *space_protect(SpaceObject *self, PyObject *argument) {
     bool narrower = self->space.permissions & ~permissions;
     Py_ssize_t exports = self->exports + (self->heap ? (Py_ssize_t)self->heap->arrays.blocks : 0);
     if (narrower && exports != 0) /* a view, or an array, that lost its access would end the process at the next touch */
-        return hw_raise("ViewExported", "{s:K,s:n,s:n,s:s}", "address", (unsigned long long)(uintptr_t)self->space.base,
-                        "size_bytes", (Py_ssize_t)self->space.size_bytes, "exports", exports, "what",
-                        "take access away from the space");
+        return hw_raise_exported(NULL, self->space.base, (Py_ssize_t)self->space.size_bytes, exports, false,
+                                 "take access away from the space");
     int error = hw_space_protect(&self->space, (int)permissions);
     if (error != 0) return raise_call("changing access to pages", error);
     Py_RETURN_NONE;

@@ -105,6 +105,12 @@ class Space:
     def resident_bytes(self) -> int: ...
 
 @final
+class Export:
+    @property
+    def block(self) -> Block | Buffer | RegionBlock: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
 class Block:
     @property
     def address(self) -> int: ...
@@ -129,6 +135,16 @@ class Block:
     def write(self, offset_bytes: SupportsIndex, data: BytesLike, /) -> None: ...
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __dlpack__(
+        self,
+        /,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any: ...
+    def __dlpack_device__(self, /) -> tuple[int, int]: ...
 
 @disjoint_base
 class Heap:
@@ -212,6 +228,16 @@ class Buffer:
     def write(self, offset_bytes: SupportsIndex, data: BytesLike, /) -> None: ...
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __dlpack__(
+        self,
+        /,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any: ...
+    def __dlpack_device__(self, /) -> tuple[int, int]: ...
 
 @disjoint_base
 class FixedPool:
@@ -335,6 +361,16 @@ class RegionBlock:
     def write(self, offset_bytes: SupportsIndex, data: BytesLike, /) -> None: ...
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __dlpack__(
+        self,
+        /,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any: ...
+    def __dlpack_device__(self, /) -> tuple[int, int]: ...
 
 @disjoint_base
 class Arena:

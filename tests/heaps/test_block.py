@@ -54,7 +54,7 @@ def test_deallocate_with_a_view_exported_frees_nothing(heap: hw.Heap[hw.BestFit]
 def test_a_view_keeps_block_heap_and_space() -> None:
     heap = hw.Heap(hw.AnonymousSpace("16MiB"))
     array = np.frombuffer(heap.allocate(8000).view(), dtype="f8")
-    freed = weakref.ref(array.base.obj)  # the block
+    freed = weakref.ref(array.base.obj.block)
     array[:] = 7.0
     del heap
     gc.collect()

@@ -6,13 +6,15 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import ref
 
 from heapwright.heaps.adaptor import B
 from heapwright.heaps.observing import Observing
 from heapwright.model.call_stack import Frame, RawStack, call_stack, named
 from heapwright.model.protocols import Resource
 from heapwright.model.sizes import format_size
+from heapwright.model.witnesses import come_forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Tracking(Observing[B, _Note]):
             raise ValueError(f"stack_depth {stack_depth} is negative. Give the number of frames to keep; 0 for none")
         super().__init__(upstream)
         self._stack_depth = stack_depth
+        come_forward(self)
 
     def outstanding(self) -> list[Outstanding]:
         """Return every block that is out, the oldest first. O(n log n)."""
@@ -73,6 +76,14 @@ class Tracking(Observing[B, _Note]):
             Outstanding(note.address, size, now - note.since, note.thread, named(note.stack))
             for size, note in sorted(self._notes.copy().values(), key=lambda noted: noted[1].since)
         ]
+
+    def site_of(self, thing: Any) -> str | None:
+        """Return the line that asked for a block that is out; None for anything else, or without a stack. O(1)."""
+        try:
+            noted = self._notes.get(ref(thing))
+        except TypeError:  # not even a reference to it
+            return None
+        return str(named(noted[1].stack)[0]) if noted is not None and noted[1].stack else None
 
     def report(self) -> str:
         """Return what is out in words: by stack, the most bytes first."""

@@ -264,20 +264,42 @@ class ViewExported(HeapwrightError, BufferError):
     ----------
     address, size_bytes : int; the block, or the space
     exports : int; buffers handed out and not released
+    pinned : bool; one of them is the block's own handle, for NumPy has it without a buffer: it ends when that dies
+    site : str or None; where the block was allocated, "file:line in function", if anybody recorded it
     """
 
     address: int
     size_bytes: int
     exports: int
+    pinned: bool
+    site: str | None
 
-    def __init__(self, *, address: int, size_bytes: int, exports: int, what: str = "free the block") -> None:
+    def __init__(
+        self,
+        *,
+        address: int,
+        size_bytes: int,
+        exports: int,
+        what: str = "free the block",
+        pinned: bool = False,
+        site: str | None = None,
+    ) -> None:
         views = "1 view is" if exports == 1 else f"{exports} views are"
+        if pinned:
+            fix = (
+                "One is its handle, since np.ndarray(buffer=block): drop arrays and handle, and the block is freed; or "
+                "make arrays by np.frombuffer(block), which it hears the end of"
+            )
+        else:
+            fix = "Release them (view.release(), del array) and try again"
         super().__init__(
-            f"cannot {what} at {address:#x} ({size_bytes} B): {views} exported. "
-            "Release them (view.release(), del array) and try again",
+            f"cannot {what} at {address:#x} ({size_bytes} B{f', allocated at {site}' if site else ''}): {views} "
+            f"exported. {fix}",
             address=address,
             size_bytes=size_bytes,
             exports=exports,
+            pinned=pinned,
+            site=site,
         )
 
 

@@ -24,6 +24,7 @@ from weakref import ref
 from heapwright import _native
 from heapwright.model.call_stack import Frame, RawStack, call_stack, named
 from heapwright.model.lifecycle import State
+from heapwright.model.witnesses import come_forward
 
 #: Frames to keep of each birth, the innermost ones.
 STACK_DEPTH = 6
@@ -90,6 +91,7 @@ class Watch:
         with _lock:
             _watches.add(self)
             _native.watch_births(_hear)
+        come_forward(self)
 
     def close(self) -> None:
         """Stop. What was noted is forgotten when no other watch is open. A second close() does nothing."""
@@ -98,6 +100,11 @@ class Watch:
             if not _watches:
                 _native.watch_births(None)
                 _notes.clear()
+
+    def site_of(self, thing: object) -> str | None:
+        """Return the line that made something while anybody watched. O(1)."""
+        place = birthplace(thing)
+        return str(place.stack[0]) if place is not None and place.stack else None
 
     def survivors(self) -> Iterator[tuple[Any, Birthplace]]:
         """Yield what was born since and lives, the oldest first. O(notes + nodes)."""

@@ -27,9 +27,9 @@ from heapwright import _native
 #: Of a path that is longer than twice this.
 SHOWN_AT_EACH_END = 8
 
-#: What objects are held by that are no holders to speak of: what handles share, what memoryviews share.
+#: What objects are held by that are no holders to speak of: what handles share, what memoryviews share, and hold.
 _SHARE = type(get_referents(_native.Shared(None))[0])
-_MANAGED_BUFFER = type(get_referents(memoryview(b""))[0])
+_BUFFERS = {type(get_referents(memoryview(b""))[0]), _native.Export}
 
 
 _FRAME_OF = {GeneratorType: "gi_frame", CoroutineType: "cr_frame", AsyncGeneratorType: "ag_frame"}
@@ -122,8 +122,9 @@ def _step(path: list[Any], place: int) -> _Step:
     for kinds, describe in _KINDS:
         if isinstance(holder, kinds):
             return describe(holder, path, place)
-    if type(held) is _MANAGED_BUFFER and place + 1 < last:
-        return _Step(_type_name(holder), "", place + 2)
+    if type(held) in _BUFFERS and place + 1 < last:
+        beyond = next(i for i in range(place + 2, last + 1) if i == last or type(path[i]) not in _BUFFERS)
+        return _Step(_type_name(holder), "", beyond)
     attributes = _attributes(holder)
     if held is attributes and place + 1 < last:
         return _Step(_type_name(holder), _name_of(path[place + 2], attributes.items()), place + 2)

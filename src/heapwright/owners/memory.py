@@ -18,6 +18,7 @@ from heapwright.model.errors import InvalidTransition, ViewExported
 from heapwright.model.lifecycle import READABLE, WRITABLE, Event, State, after, allowed
 from heapwright.model.protocols import Resource, as_resource
 from heapwright.model.sizes import Size, parse_alignment, parse_size
+from heapwright.model.witnesses import site_of
 from heapwright.owners.damage import CorruptedMemory, Damage
 from heapwright.owners.guarded_block import GuardedBlock
 from heapwright.owners.quarantine import Quarantine
@@ -299,7 +300,11 @@ class Memory(Generic[S_co]):
         state, held = self.state, self._held
         if state is State.EXPOSED and held is not None and event is not Event.EXPOSE:
             raise ViewExported(
-                address=held.address, size_bytes=held.size_bytes, exports=held.exports, what=f"{method} the memory"
+                address=held.address,
+                size_bytes=held.size_bytes,
+                exports=held.exports,
+                what=f"{method} the memory",
+                site=site_of(held.block),
             )
         after(state, event)
         if method in CHANGING and state not in WRITABLE:

@@ -35,7 +35,7 @@ class TypedBuffer(_native.Buffer):
         BlockFreed
             It was released.
         """
-        # Not np.ndarray(buffer=self): that lets go of the export at once, and the block could be released under it.
+        # Not np.ndarray(buffer=self): NumPy would keep no view, and so the handle would count as one while it lives.
         record: npt.NDArray[Any] = np.frombuffer(self.view(), self.pool.dtype)[0, ...]
         return record
 

@@ -1,0 +1,35 @@
+/* export.c: how a block lends its bytes as a buffer.
+ *
+ * A buffer of a block comes from a small object of its own, the export, and not from the block: as long as anybody holds
+ * the export, the block counts a view, and is neither freed nor moved. So it is the life of a reference that counts, not
+ * whether a consumer released its buffer. That matters because some release at once, and keep an address and an object:
+ *
+ *   torch.frombuffer(x)                       keeps the object that the buffer came from: the export
+ *   numpy.ndarray(shape, buffer=memoryview)   keeps what the memoryview's buffer came from: the export
+ *   numpy.ndarray(shape, buffer=block)        keeps the block itself, and no export. It asks in a way that nobody else does
+ *                                             (FORGETFUL in export.c), and pins the block: its handle is a view, for life */
+#ifndef HW_BINDING_EXPORT_H
+#define HW_BINDING_EXPORT_H
+
+#include "binding/binding.h"
+
+#include <stdbool.h>
+
+/* What a type of block does when it has one view more, one less, and when its handle becomes a view (again: nothing). */
+typedef void (*hw_lending)(PyObject *block);
+typedef struct {
+    hw_lending expose, conceal, pin;
+} hw_lender;
+
+/* Fills in a buffer of `size_bytes` at `address`, for bf_getbuffer; 0, or -1 with the error set. The block is alive and may
+ * be read; the lender has to keep the address good while there is a view. */
+int hw_export(PyObject *block, const hw_lender *lender, char *address, Py_ssize_t size_bytes, bool readonly, Py_buffer *view,
+              int flags);
+
+/* bf_releasebuffer of a lender. It is never called, since the buffers come from exports; but where a type has one, NumPy's
+ * frombuffer takes a memoryview, and keeps it. */
+void hw_export_released(PyObject *block, Py_buffer *view);
+
+int hw_bind_export(PyObject *module);
+
+#endif
