@@ -9,6 +9,7 @@ start of every process under ``heapwright run``.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 TYPE_CHECKING = False  # importing typing (10 ms) would cost more than everything else here; checkers know the name
@@ -211,6 +212,9 @@ if TYPE_CHECKING:
     from heapwright.model.statistics import (
         PoolStatistics as PoolStatistics,
     )
+    from heapwright.observe.exit_report import (
+        report_leaks_at_exit as report_leaks_at_exit,
+    )
     from heapwright.observe.leaks import (
         Leaked as Leaked,
     )
@@ -412,6 +416,7 @@ _HOME: dict[str, str] = {
     "node": "heapwright.owners.node",
     "parse_size": "heapwright.model.sizes",
     "read_log": "heapwright.heaps.logging",
+    "report_leaks_at_exit": "heapwright.observe.exit_report",
 }
 _ROOMS = frozenset({"adapters", "model", "prove", "testing"})
 
@@ -517,6 +522,7 @@ __all__ = [
     "parse_size",
     "prove",
     "read_log",
+    "report_leaks_at_exit",
     "testing",
 ]
 
@@ -534,3 +540,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(set(__all__) | set(globals()))
+
+
+if os.environ.get("HEAPWRIGHT_LEAKS") == "1":
+    __getattr__("report_leaks_at_exit")()

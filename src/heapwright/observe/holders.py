@@ -43,7 +43,7 @@ def paths_to(things: Sequence[object], budget: int = BUDGET) -> list[str]:
     ...     print(*paths_to([upload, Session.current["ann"][0].buffer]), sep=chr(10))
     >>> handle()
     local upload of handle (<doctest ...>) -> bytearray
-    ...class ...Session.current -> dict['ann'] -> list[0] -> Session.buffer -> bytearray
+    module heapwright.observe.holders.Session.current -> dict['ann'] -> list[0] -> Session.buffer -> bytearray
     """
     search = _Search(_roots(), things, budget)
     hidden = None if search.found_all or search.gave_up else _Hidden(things, search)
@@ -179,18 +179,26 @@ def _references(thing: Any) -> Iterable[Any]:
 
 def _roots() -> Iterator[Root]:
     """Yield the modules, and then, since a name in a module lasts longer, the running functions of all threads."""
-    for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType):
-            yield Root(f"module {name}", vars(module), is_module=True)
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
+    frames = list(_frames())
+    names = [vars(module) for module in modules] + [frame.f_globals for frame, _ in frames]  # `exec` needs no module
+    for variables in {id(variables): variables for variables in names}.values():
+        yield Root(f"module {variables.get('__name__', '?')}", variables, is_module=True)
+    for frame, where in frames:
+        code = frame.f_code
+        if code.co_flags & inspect.CO_OPTIMIZED:  # a function's
+            yield Root(f"{code.co_qualname} ({code.co_filename}{where})", locals_of(frame), is_module=False)
+
+
+def _frames() -> Iterator[tuple[FrameType, str]]:
+    """Yield the frames outside of heapwright, and in which thread they are, unless it is this one."""
+    threads = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, innermost in _stacks().items():
-        where = "" if ident == threading.get_ident() else f", thread {names.get(ident, ident)!r}"
+        where = "" if ident == threading.get_ident() else f", thread {threads.get(ident, ident)!r}"
         frame: FrameType | None = innermost
         while frame is not None:
-            code = frame.f_code
-            if code.co_flags & inspect.CO_OPTIMIZED and not code.co_filename.startswith(OURS):  # a function's
-                label = f"{code.co_qualname} ({code.co_filename}{where})"
-                yield Root(label, locals_of(frame), is_module=False)
+            if not frame.f_code.co_filename.startswith(OURS):
+                yield frame, where
             frame = frame.f_back
 
 
