@@ -179,6 +179,10 @@ def _of_handle(handle: Any, path: list[Any], place: int) -> _Step:
     return _Step("Shared", "", place + 2) if place + 1 < last else _Step("", "", last)  # the end of the path names it
 
 
+def _of_export(export: Any, path: list[Any], place: int) -> _Step:
+    return _Step("", "", place + 1)  # whoever looks holds it, and nobody knows it
+
+
 def _of_node(node: Any, path: list[Any], place: int) -> _Step:
     owned = [field.name for field in node.__node_fields__ if field.kind == "s"]
     fields = zip(owned, _native.node_owned(node), strict=False)  # a dead one owns nothing
@@ -194,6 +198,7 @@ _KINDS: tuple[tuple[Any, Callable[[Any, list[Any], int], _Step]], ...] = (
     (MethodType, _of_method),
     (tuple(_FRAME_OF), _of_generator),
     (_native.Shared, _of_handle),
+    (_native.Export, _of_export),
     (_native.Node, _of_node),
 )
 
