@@ -1,5 +1,5 @@
 /* The shared graph against the definition "alive is what a handle reaches": random programs, collections given up at every
- * budget, threads that count while others collect, and a chain that would overflow any recursion. */
+ * budget, and threads that count while others collect. Long chains: test_long_chain.c. */
 #undef NDEBUG
 #include "core/shared_graph.h"
 
@@ -270,58 +270,13 @@ static void threads(void) {
     free(many), free(all_slots), free(all_candidates);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- chain */
-
-enum { CHAIN = 1000000, STACK_BYTES = 256 << 10 };
-
-/* A chain dropped by its head, then a ring and its tail collected as a cycle: on a stack of 256 KiB. */
-static void *chain(void *unused) {
-    hw_shared_node *many = calloc(CHAIN, sizeof *many);
-    uint32_t *links = calloc(CHAIN, sizeof *links), *buffer = calloc(CHAIN, sizeof *buffer);
-    for (int ring = 0; ring < 3; ring++) {
-        hw_shared_init(&graph, many, CHAIN, links, CHAIN, buffer);
-        uint32_t previous = HW_SHARED_NONE, first = 0, disposed_of = 0;
-        uint64_t payload;
-        for (uint32_t i = 0; i < CHAIN; i++) {
-            uint32_t number = hw_shared_new(&graph, 1, false, i);
-            if (i == 0) first = number;
-            hw_shared_set(&graph, number, 0, previous); /* the handle of the previous becomes the reference */
-            previous = number;
-        }
-        if (ring != 0) {
-            hw_shared_clone(&graph, previous);
-            hw_shared_set(&graph, first, 0, previous);
-        }
-        enum hw_shared_dropped dropped = hw_shared_drop(&graph, previous);
-        assert(dropped == (ring ? HW_SHARED_SUSPECT : HW_SHARED_DEAD));
-        if (ring) hw_shared_suspect(&graph, previous);
-        else hw_shared_bury(&graph, previous);
-        if (ring == 1) assert(hw_shared_collect(&graph, UINT64_MAX).collected == CHAIN); /* by the sweep: all of it */
-        if (ring == 2) {
-            uint64_t budget = CHAIN; /* too little for the sweep: the closure */
-            graph.slots_used++;
-            hw_shared_collection got = hw_shared_collect(&graph, budget);
-            assert(got.collected == CHAIN && !got.traced);
-        }
-        for (uint32_t dead; (dead = hw_shared_next_dead(&graph, &payload)) != HW_SHARED_NONE; disposed_of++)
-            hw_shared_retire(&graph, dead);
-        assert(disposed_of == CHAIN && graph.live == 0);
-    }
-    free(many), free(links), free(buffer);
-    return unused;
-}
-
 int main(void) {
     const char *seconds = getenv("HEAPWRIGHT_FUZZ_SECONDS");
     time_t end = time(NULL) + (seconds ? atoi(seconds) : 0);
     if (seconds) state ^= (uint64_t)time(NULL) << 20;
-    pthread_attr_t small;
-    pthread_t thread;
     do
         for (int program = 0; program < 60; program++) random_program(400);
     while (time(NULL) < end);
     threads();
-    assert(pthread_attr_init(&small) == 0 && pthread_attr_setstacksize(&small, STACK_BYTES) == 0);
-    assert(pthread_create(&thread, &small, chain, NULL) == 0 && pthread_join(thread, NULL) == 0);
     return 0;
 }

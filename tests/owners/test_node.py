@@ -508,26 +508,38 @@ def test_a_collection_that_gives_up_changes_nothing():
     assert handle.value.left.value.key == 1
 
 
-def test_long_chains_and_rings_need_no_stack():
-    program = """
-import resource, threading, heapwright as hw
+@pytest.mark.parametrize("length", [300_000, pytest.param(10_000_000, marks=pytest.mark.slow)])
+def test_long_chains_and_rings_need_no_stack(length):
+    program = f"""
+import threading, heapwright as hw
 @hw.node
 class Link:
     next: hw.Shared["Link"] | None
+    back: hw.Shared["Link"] | None
+def alive():
+    return hw._native.nodes_statistics()["live_nodes"]
+def chain():
+    last = head = hw.Shared(Link())
+    for _ in range({length} - 1):
+        head = hw.Shared(Link(next=head))
+    return head, last
 def work():
-    for closed in (False, True):
-        last = head = hw.Shared(Link())
-        for _ in range(300_000):
-            head = hw.Shared(Link(next=head))
-        if closed:
-            last.value.next = head
-        del last, head
-        print(hw.collect_cycles(python=False), hw._native.nodes_statistics()["live_nodes"])
+    head, last = chain()
+    print(hw.cycles(), hw.collect_cycles(python=False), alive())  # told and marked, while it is owned
+    head.close(), last.close()
+    print(alive())
+    head, last = chain()
+    last.value.next, last.value.back = head, last  # a ring, and the shortest cycle in it
+    (told,) = hw.cycles()
+    print(told.nodes, len(told.path), told.owners_outside)
+    head.close(), last.close()
+    print(hw.collect_cycles(python=False), alive(), hw._native.nodes_check())
 threading.stack_size(256 << 10)
 thread = threading.Thread(target=work); thread.start(); thread.join()
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout.split()) == (0, ["0", "0", "300001", "0"]), done.stderr
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
+    said = [f"[] 0 {length}", "0", f"{length} 1 2", f"{length} 0 None"]
+    assert (done.returncode, done.stdout.splitlines()) == (0, said), done.stderr
 
 
 @pytest.mark.parametrize("seed", range(20))
