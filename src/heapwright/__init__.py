@@ -212,6 +212,15 @@ if TYPE_CHECKING:
     from heapwright.model.statistics import (
         PoolStatistics as PoolStatistics,
     )
+    from heapwright.observe.births import (
+        Birthplace as Birthplace,
+    )
+    from heapwright.observe.births import (
+        Watch as Watch,
+    )
+    from heapwright.observe.births import (
+        birthplace as birthplace,
+    )
     from heapwright.observe.exit_report import (
         report_leaks_at_exit as report_leaks_at_exit,
     )
@@ -328,6 +337,7 @@ _HOME: dict[str, str] = {
     "ArenaClosed": "heapwright.heaps.arena",
     "ArenaStatistics": "heapwright.model.statistics",
     "BestFit": "heapwright.strategies.fits",
+    "Birthplace": "heapwright.observe.births",
     "Block": "heapwright._native",
     "BlockFreed": "heapwright.model.errors",
     "BlockSeen": "heapwright.model.block",
@@ -406,8 +416,10 @@ _HOME: dict[str, str] = {
     "UnsupportedByStrategy": "heapwright.model.errors",
     "ViewExported": "heapwright.model.errors",
     "ViewsEscaped": "heapwright.heaps.arena",
+    "Watch": "heapwright.observe.births",
     "Weak": "heapwright._native",
     "WorstFit": "heapwright.strategies.fits",
+    "birthplace": "heapwright.observe.births",
     "collect_cycles": "heapwright.owners.cycles",
     "cycles": "heapwright.owners.cycles",
     "format_size": "heapwright.model.sizes",
@@ -431,6 +443,7 @@ __all__ = [
     "ArenaClosed",
     "ArenaStatistics",
     "BestFit",
+    "Birthplace",
     "Block",
     "BlockFreed",
     "BlockSeen",
@@ -508,10 +521,12 @@ __all__ = [
     "UnsupportedByStrategy",
     "ViewExported",
     "ViewsEscaped",
+    "Watch",
     "Weak",
     "WorstFit",
     "__version__",
     "adapters",
+    "birthplace",
     "collect_cycles",
     "cycles",
     "format_size",

@@ -330,6 +330,25 @@ def test_cycles_are_told_by_field_names_and_garbage_first():
     assert len(hw.cycles()) == 1
 
 
+def test_cycles_say_where_their_nodes_were_made_if_somebody_watched():
+    def make_one() -> hw.Shared:
+        return tree(1)
+
+    unseen = tree(0)
+    with hw.Watch():
+        first, second = make_one(), tree(2)
+        first.value.left, second.value.left, unseen.value.left = second, unseen, first
+        (told,) = hw.cycles()
+        by_key = dict(zip([first.value, second.value, unseen.value], ("in tree", "in tree", None), strict=True))
+        names = {repr(node).strip("<>"): by_key[node] for node in by_key}
+        for (name, _), site in zip(told.path, told.sites, strict=True):
+            assert site is None if names[name] is None else "test_node.py:" in site and site.endswith(names[name])
+        assert str(told).count(" was made at ") == 2
+    (told,) = hw.cycles()
+    assert told.sites == ()
+    assert "\n" not in str(told)
+
+
 def test_classes_that_cannot_be_part_of_a_cycle_are_known_from_their_annotations():
     Leaf(), Tree(key=1)
     assert Leaf.__node_kind__.acyclic is True

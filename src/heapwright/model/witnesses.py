@@ -6,6 +6,7 @@ Nobody has to: a program that records no sites has no witnesses, and pays nothin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 from weakref import WeakSet
 
@@ -37,4 +38,14 @@ def site_of(thing: object) -> str | None:
     >>> print(site_of(tracked.upstream.allocate(16)))
     None
     """
-    return next((site for witness in list(_witnesses) if (site := witness.site_of(thing)) is not None), None)
+    return next(iter(sites_of([thing])), None)
+
+
+def sites_of(things: Iterable[object]) -> tuple[str | None, ...]:
+    """Return where each of these was allocated; nothing, if nobody saw any. O(things times witnesses)."""
+    witnesses = list(_witnesses)
+    if not witnesses:
+        return ()
+    asked = ((witness.site_of(thing) for witness in witnesses) for thing in things)
+    sites = tuple(next((site for site in answers if site is not None), None) for answers in asked)
+    return sites if any(sites) else ()

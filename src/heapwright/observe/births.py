@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from gc import get_referents
-from typing import Any
+from typing import Any, Self
 from weakref import ref
 
 from heapwright import _native
@@ -71,7 +71,9 @@ os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # what it guards is w
 
 
 class Watch:
-    """Notes births from now until `close`.
+    """Notes births from now until `close`, or for the length of a ``with`` block.
+
+    Meanwhile `birthplace`, `cycles` and errors know where things were made. Costs two or three microseconds a birth.
 
     Examples
     --------
@@ -92,6 +94,12 @@ class Watch:
             _watches.add(self)
             _native.watch_births(_hear)
         come_forward(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Stop. What was noted is forgotten when no other watch is open. A second close() does nothing."""

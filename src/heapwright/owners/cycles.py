@@ -6,6 +6,7 @@ import gc
 from dataclasses import dataclass
 
 from heapwright import _native
+from heapwright.model.witnesses import sites_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,16 @@ class Cycle:
     nodes: int  #: that reach each other, on this cycle or not
     owners_outside: int  #: handles, and references from nodes that it cannot reach; 0: only it keeps itself alive
     exact: bool  #: whether it was proved that no shorter one exists; see `cycles`
+    sites: tuple[str | None, ...] = ()  #: where each node of the path was made; empty if nobody watched
 
     def __str__(self) -> str:
         around = " -> ".join(f"{name}.{field}" for name, field in self.path)
         others = f" (one way through {self.nodes} nodes that reach each other)" if self.nodes > len(self.path) else ""
         count = self.owners_outside
         owned = f"with {count} owner{'s' * (count != 1)} outside" if count else "and nothing else owns it"
-        return f"{around} -> {self.path[0][0]}{others}, {owned}"
+        made = zip(self.path, self.sites, strict=False)
+        where = "".join(f"\n    {name} was made at {site}" for (name, _), site in made if site is not None)
+        return f"{around} -> {self.path[0][0]}{others}, {owned}{where}"
 
 
 def cycles(budget: int = 100_000_000) -> list[Cycle]:
@@ -46,9 +50,16 @@ def cycles(budget: int = 100_000_000) -> list[Cycle]:
     O(nodes + references) for the components (Pearce, 2016). The shortest cycle takes a search from each node of its
     component in the worst case; a single ring, or a component with a short cycle, takes little more than one.
     Cycles through plain Python objects are not here: `gc.get_referents` sees through handles to them.
+    Where a node was made is known of those that were made while somebody watched: `heapwright.Watch`.
     """
     found = [
-        Cycle(tuple((_name(node), _field(node, index)) for node, index in path), size, outside, exact)
+        Cycle(
+            tuple((_name(node), _field(node, index)) for node, index in path),
+            size,
+            outside,
+            exact,
+            sites_of(node for node, _ in path),
+        )
         for path, size, outside, exact in _native.nodes_cycles(budget)
     ]
     return sorted(found, key=lambda cycle: (cycle.owners_outside > 0, -cycle.nodes))
