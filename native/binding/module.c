@@ -23,6 +23,7 @@ int hw_bind_region(PyObject *module);
 int hw_bind_region_block(PyObject *module);
 int hw_bind_arena(PyObject *module);
 int hw_bind_concurrent_pool(PyObject *module);
+int hw_bind_segment(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_births,
@@ -47,6 +48,7 @@ static const bind_function BIND[] = {
     hw_bind_region_block,
     hw_bind_arena,
     hw_bind_concurrent_pool,
+    hw_bind_segment,
     NULL,
 };
 

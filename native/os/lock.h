@@ -4,6 +4,7 @@
 #define HW_OS_LOCK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct {
@@ -18,6 +19,12 @@ static inline void hw_lock_acquire(hw_lock *lock) {
     /* acquire: what the last holder wrote is visible from here on */
     if (!atomic_compare_exchange_strong_explicit(&lock->word, &expected, 1, memory_order_acquire, memory_order_relaxed))
         hw_lock_wait(lock);
+}
+
+/* False: somebody has it. */
+static inline bool hw_lock_try(hw_lock *lock) {
+    uint32_t expected = 0;
+    return atomic_compare_exchange_strong_explicit(&lock->word, &expected, 1, memory_order_acquire, memory_order_relaxed);
 }
 
 static inline void hw_lock_release(hw_lock *lock) {

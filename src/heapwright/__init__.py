@@ -114,6 +114,9 @@ if TYPE_CHECKING:
         CorruptedHeap as CorruptedHeap,
     )
     from heapwright.model.errors import (
+        HandleNotYours as HandleNotYours,
+    )
+    from heapwright.model.errors import (
         HandleReleased as HandleReleased,
     )
     from heapwright.model.errors import (
@@ -127,6 +130,9 @@ if TYPE_CHECKING:
     )
     from heapwright.model.errors import (
         InvalidFree as InvalidFree,
+    )
+    from heapwright.model.errors import (
+        InvalidHandle as InvalidHandle,
     )
     from heapwright.model.errors import (
         InvalidMark as InvalidMark,
@@ -169,6 +175,9 @@ if TYPE_CHECKING:
     )
     from heapwright.model.errors import (
         TooManyMarks as TooManyMarks,
+    )
+    from heapwright.model.errors import (
+        TooManyOwners as TooManyOwners,
     )
     from heapwright.model.errors import (
         UnsuitableResource as UnsuitableResource,
@@ -248,6 +257,15 @@ if TYPE_CHECKING:
     from heapwright.owners.damage import (
         Damage as Damage,
     )
+    from heapwright.owners.handle import (
+        SharedHandle as SharedHandle,
+    )
+    from heapwright.owners.handle import (
+        WeakHandle as WeakHandle,
+    )
+    from heapwright.owners.handle import (
+        share as share,
+    )
     from heapwright.owners.memory import (
         Memory as Memory,
     )
@@ -259,6 +277,12 @@ if TYPE_CHECKING:
     )
     from heapwright.owners.node import (
         node as node,
+    )
+    from heapwright.owners.passing import (
+        receive_handle as receive_handle,
+    )
+    from heapwright.owners.passing import (
+        send_handle as send_handle,
     )
     from heapwright.owners.quarantine import (
         Quarantine as Quarantine,
@@ -357,6 +381,7 @@ _HOME: dict[str, str] = {
     "FirstFit": "heapwright.strategies.fits",
     "FixedPool": "heapwright.pools.fixed",
     "Freed": "heapwright.owners.states",
+    "HandleNotYours": "heapwright.model.errors",
     "HandleReleased": "heapwright.model.errors",
     "Heap": "heapwright.heaps.heap",
     "HeapBuilder": "heapwright.heaps.builder",
@@ -367,6 +392,7 @@ _HOME: dict[str, str] = {
     "InvalidConfiguration": "heapwright.heaps.builder",
     "InvalidField": "heapwright.owners.node",
     "InvalidFree": "heapwright.model.errors",
+    "InvalidHandle": "heapwright.model.errors",
     "InvalidMark": "heapwright.model.errors",
     "InvalidSize": "heapwright.model.errors",
     "InvalidTransition": "heapwright.model.errors",
@@ -396,6 +422,7 @@ _HOME: dict[str, str] = {
     "Sealed": "heapwright.owners.states",
     "Segregator": "heapwright.heaps.segregator",
     "Shared": "heapwright._native",
+    "SharedHandle": "heapwright.owners.handle",
     "Slab": "heapwright.strategies.slab",
     "SpaceInUse": "heapwright.model.errors",
     "State": "heapwright.model.lifecycle",
@@ -406,6 +433,7 @@ _HOME: dict[str, str] = {
     "ThreadSafe": "heapwright.heaps.thread_safe",
     "TieredPool": "heapwright.pools.tiered",
     "TooManyMarks": "heapwright.model.errors",
+    "TooManyOwners": "heapwright.model.errors",
     "Tracking": "heapwright.heaps.tracking",
     "TypedBuffer": "heapwright.pools.typed",
     "TypedPool": "heapwright.pools.typed",
@@ -418,6 +446,7 @@ _HOME: dict[str, str] = {
     "ViewsEscaped": "heapwright.heaps.arena",
     "Watch": "heapwright.observe.births",
     "Weak": "heapwright._native",
+    "WeakHandle": "heapwright.owners.handle",
     "WorstFit": "heapwright.strategies.fits",
     "birthplace": "heapwright.observe.births",
     "collect_cycles": "heapwright.owners.cycles",
@@ -428,7 +457,10 @@ _HOME: dict[str, str] = {
     "node": "heapwright.owners.node",
     "parse_size": "heapwright.model.sizes",
     "read_log": "heapwright.heaps.logging",
+    "receive_handle": "heapwright.owners.passing",
     "report_leaks_at_exit": "heapwright.observe.exit_report",
+    "send_handle": "heapwright.owners.passing",
+    "share": "heapwright.owners.handle",
 }
 _ROOMS = frozenset({"adapters", "model", "prove", "testing"})
 
@@ -463,6 +495,7 @@ __all__ = [
     "FirstFit",
     "FixedPool",
     "Freed",
+    "HandleNotYours",
     "HandleReleased",
     "Heap",
     "HeapBuilder",
@@ -473,6 +506,7 @@ __all__ = [
     "InvalidConfiguration",
     "InvalidField",
     "InvalidFree",
+    "InvalidHandle",
     "InvalidMark",
     "InvalidSize",
     "InvalidTransition",
@@ -502,6 +536,7 @@ __all__ = [
     "Sealed",
     "Segregator",
     "Shared",
+    "SharedHandle",
     "Slab",
     "SpaceInUse",
     "State",
@@ -511,6 +546,7 @@ __all__ = [
     "ThreadSafe",
     "TieredPool",
     "TooManyMarks",
+    "TooManyOwners",
     "Tracking",
     "TypedBuffer",
     "TypedPool",
@@ -523,6 +559,7 @@ __all__ = [
     "ViewsEscaped",
     "Watch",
     "Weak",
+    "WeakHandle",
     "WorstFit",
     "__version__",
     "adapters",
@@ -537,7 +574,10 @@ __all__ = [
     "parse_size",
     "prove",
     "read_log",
+    "receive_handle",
     "report_leaks_at_exit",
+    "send_handle",
+    "share",
     "testing",
 ]
 

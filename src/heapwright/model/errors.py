@@ -657,6 +657,58 @@ class HandleReleased(HeapwrightError, ValueError):
         )
 
 
+class HandleNotYours(HeapwrightError, RuntimeError):
+    """A copy, in a forked child, of a handle of shared memory: Python did not make the fork, or no row could be had.
+
+    Attributes
+    ----------
+    pid, owner_pid : int; this process, and the one whose copy this is
+    """
+
+    pid: int
+    owner_pid: int
+
+    def __init__(self, *, pid: int, owner_pid: int) -> None:
+        super().__init__(
+            f"this handle is a copy, in process {pid}, of one that process {owner_pid} owns. Fork by os.fork() or "
+            "multiprocessing, which gives the child handles of its own; or send it one",
+            pid=pid,
+            owner_pid=owner_pid,
+        )
+
+
+class InvalidHandle(HeapwrightError, ValueError):
+    """What was received is no handle of shared memory, or no longer.
+
+    Attributes
+    ----------
+    why : str
+    """
+
+    why: str
+
+    def __init__(self, *, why: str = "it is no shared memory of ours, or its sender took it back") -> None:
+        super().__init__(f"no handle was received: {why}. Send another; one message is one handle, once", why=why)
+
+
+class TooManyOwners(HeapwrightError, RuntimeError):
+    """The table of a shared memory is full: too many processes own it, or too many messages are under way.
+
+    Attributes
+    ----------
+    rows : int; one for each process, whatever number of handles it has, and one for each message
+    """
+
+    rows: int
+
+    def __init__(self, *, rows: int) -> None:
+        super().__init__(
+            f"all {rows} rows of the table of owners are taken, each by a process or by a message that nobody has "
+            "received. Close handles in some processes, or receive what was sent",
+            rows=rows,
+        )
+
+
 def _restore(kind: type[HeapwrightError], args: tuple[Any, ...], data: dict[str, Any]) -> HeapwrightError:
     # Not kind.__new__: between Exception and OSError, which has fields of its own, Python finds no safe one by itself.
     error: HeapwrightError = (OSError if issubclass(kind, OSError) else Exception).__new__(kind)
