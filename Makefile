@@ -6,7 +6,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .SECONDARY:
-.PHONY: help setup run test test-slow check lint type sanitize sanitize-memory sanitize-threads fuzz bench bench-native suites prove prove-short prove-tools lockstep theorems docs clean
+.PHONY: help setup run test test-slow check lint type sanitize sanitize-memory sanitize-threads fuzz kill-test bench bench-native suites prove prove-short prove-tools lockstep theorems docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -92,6 +92,10 @@ FUZZ_SECONDS ?= 60
 fuzz: export HEAPWRIGHT_FUZZ_SECONDS = $(FUZZ_SECONDS)
 fuzz: $(NATIVE_TESTS:%=build/sanitize/%) ## new random programs under ASan and UBSan, each test for FUZZ_SECONDS (default 60)
 	$(RUN_EACH)
+
+KILL_ROUNDS ?= 500
+kill-test: $(STAMP) ## processes that own memory together, killed at random KILL_ROUNDS times (default 500)
+	nice $(BIN)/python tests/owners/kill_rounds.py $(KILL_ROUNDS)
 
 # ---- what measures and compares ------------------------------------------------------------------------------------
 

@@ -42,9 +42,18 @@ typedef struct {
 
 _Static_assert(sizeof(hw_owner_table) == HW_OWNER_TABLE_BYTES, "one page, wherever it is mapped");
 
-/* Where the data begin: on a page. No overflow below 2^62. */
+/* No overflow below 2^62. */
+static inline uint64_t hw_owner_whole_pages(uint64_t size_bytes) {
+    return (size_bytes + HW_OWNER_TABLE_BYTES - 1) / HW_OWNER_TABLE_BYTES * HW_OWNER_TABLE_BYTES;
+}
+
+/* Table, text, data: the data begin on a page and end on one, so that all of their memory can be given back. */
 static inline uint64_t hw_owner_data_offset(uint64_t about_bytes) {
-    return (HW_OWNER_TABLE_BYTES + about_bytes + HW_OWNER_TABLE_BYTES - 1) / HW_OWNER_TABLE_BYTES * HW_OWNER_TABLE_BYTES;
+    return HW_OWNER_TABLE_BYTES + hw_owner_whole_pages(about_bytes);
+}
+
+static inline uint64_t hw_owner_size(uint64_t about_bytes, uint64_t data_bytes) {
+    return hw_owner_data_offset(about_bytes) + hw_owner_whole_pages(data_bytes);
 }
 
 /* In memory that is all zeros. */
@@ -56,7 +65,7 @@ static inline void hw_owner_init(hw_owner_table *table, uint64_t about_bytes, ui
 
 /* Whether text and data of these sizes, which others may have written, lie in memory of that size. */
 static inline bool hw_owner_fits(uint64_t about_bytes, uint64_t data_bytes, uint64_t size_bytes) {
-    return about_bytes < size_bytes && data_bytes <= size_bytes && hw_owner_data_offset(about_bytes) <= size_bytes - data_bytes;
+    return about_bytes < size_bytes && data_bytes < size_bytes && hw_owner_size(about_bytes, data_bytes) == size_bytes;
 }
 
 /* Release and acquire: who sees the last owner gone goes on to end the data that this owner used. */

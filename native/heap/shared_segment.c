@@ -106,7 +106,7 @@ static int attach(hw_segment *self, int file, uint32_t pid) {
 
 int hw_segment_create(hw_segment *self, uint64_t about_bytes, uint64_t data_bytes, uint32_t pid) {
     int file;
-    int error = hw_memory_file_create(hw_owner_data_offset(about_bytes) + data_bytes, &file);
+    int error = hw_memory_file_create(hw_owner_size(about_bytes, data_bytes), &file);
     if (error != 0) return error;
     error = attach(self, file, pid);
     hw_memory_file_close(file);
