@@ -15,10 +15,13 @@ PyObject *hw_error_class(const char *name);
 /* Raises heapwright.model.errors.<name>(**fields), fields built as by Py_BuildValue("{s:..}"). Always returns NULL. */
 PyObject *hw_raise(const char *name, const char *format, ...);
 
-/* Raises ViewExported: `what` was not done to a block with views; NULL: to one that has no handle, or a space.
+/* Raises ViewExported, or BlockLeased: `what` was not done to a block with views; NULL: to one that has no handle, or a space.
  * Always returns NULL. */
 PyObject *hw_raise_exported(PyObject *block, const void *address, Py_ssize_t size_bytes, Py_ssize_t exports, bool pinned,
                             const char *what);
+
+/* Where a block was allocated, if anybody recorded it; None: nobody. A new reference, with no error set. */
+PyObject *hw_site_of(PyObject *block);
 
 /* A member of an enumeration of the model: <module>.<class>(value); steals `value`. */
 PyObject *hw_model_member(const char *module, const char *class, PyObject *value);

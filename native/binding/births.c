@@ -31,6 +31,8 @@ static PyObject *watch_births(PyObject *module, PyObject *watcher) {
     Py_RETURN_NONE;
 }
 
+static PyObject *birth(PyObject *module, PyObject *object) { return hw_born(Py_NewRef(object)); }
+
 static PyObject *birth_moved(PyObject *module, PyObject *const *args, Py_ssize_t n) {
     if (n != 2) return PyErr_SetString(PyExc_TypeError, "birth_moved() takes the old object and the new one"), NULL;
     hw_reborn(args[1], args[0]);
@@ -44,6 +46,7 @@ static PyObject *birth_withdraw(PyObject *module, PyObject *object) {
 
 static PyMethodDef FUNCTIONS[] = {
     {"watch_births", watch_births, METH_O, "watch_births(watcher, /)\n--\n\nCall watcher(new, old) for all that is made; None: nobody."},
+    {"birth", birth, METH_O, "birth(object, /)\n--\n\nTell of something that was not made here; return it."},
     {"birth_moved", (PyCFunction)(void (*)(void))birth_moved, METH_FASTCALL,
      "birth_moved(old, new, /)\n--\n\nSay that a block has another handle: not a birth."},
     {"birth_withdraw", birth_withdraw, METH_O,

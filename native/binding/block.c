@@ -27,7 +27,7 @@ BlockObject *hw_block_new(HeapObject *heap, hw_strategy_handle handle, Py_ssize_
     self->address = heap->heap.space->base + handle.offset_bytes;
     self->size_bytes = size_bytes;
     self->exports = 0;
-    self->pinned = false;
+    self->pinned = self->leased = false;
     self->number = handle.number;
     self->alignment_log2 = alignment_log2;
     self->weak_references = NULL;
@@ -56,6 +56,7 @@ static void pin(BlockObject *self) {
 
 static void block_dealloc(BlockObject *self) {
     if (self->pinned) conceal(self);
+    if (self->leased) conceal(self); /* the interpreter ends, and its leases with it */
     if (self->heap != NULL) hw_heap_drop_block(self); /* no export is left: each held a reference to this handle */
     /* Only now: whoever is called back may count on the memory being free (Limiting returns the charge). */
     if (self->weak_references != NULL) PyObject_ClearWeakRefs((PyObject *)self);
@@ -70,6 +71,8 @@ int hw_block_require_live(const BlockObject *self) {
     return -1;
 }
 
+const hw_lender hw_block_lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)pin};
+
 static int block_getbuffer(BlockObject *self, Py_buffer *view, int flags) {
     view->obj = NULL;
     if (hw_block_require_live(self) < 0) return -1;
@@ -81,8 +84,7 @@ static int block_getbuffer(BlockObject *self, Py_buffer *view, int flags) {
     }
     /* The pointer stays good while the export lasts: exports > 0 forbids free and move (heap.c), and the view's reference
      * keeps handle, heap and space. Access stays while space->exports > 0 (space.c). */
-    static const hw_lender lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)pin};
-    return hw_export((PyObject *)self, &lender, self->address, self->size_bytes, !(permissions & 2), view, flags);
+    return hw_export((PyObject *)self, &hw_block_lender, self->address, self->size_bytes, !(permissions & 2), view, flags);
 }
 
 static PyObject *block_view(PyObject *self, PyObject *unused) { return PyMemoryView_FromObject(self); }
@@ -111,7 +113,7 @@ static PyObject *get_permissions(BlockObject *self, void *unused) {
 }
 
 static const char *state_name(const BlockObject *self) {
-    return self->heap == NULL ? "freed" : self->exports > 0 ? "exposed" : "allocated";
+    return self->heap == NULL ? "freed" : self->leased ? "leased" : self->exports > 0 ? "exposed" : "allocated";
 }
 
 static PyObject *get_state(BlockObject *self, void *unused) {

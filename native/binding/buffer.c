@@ -33,7 +33,7 @@ BufferObject *hw_buffer_new(PyTypeObject *type, PyObject *pool, BlockStore *stor
     self->detail = NULL;
     self->slot = slot;
     self->alignment_log2 = 0;
-    self->pinned = false;
+    self->pinned = self->leased = false;
     self->weak_references = NULL;
     return self;
 }
@@ -83,12 +83,13 @@ static void pin(BufferObject *self) {
     self->pinned = true;
 }
 
+const hw_lender hw_buffer_lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)pin};
+
 static int buffer_getbuffer(BufferObject *self, Py_buffer *view, int flags) {
     view->obj = NULL;
     if (require_live(self) < 0) return -1;
     /* The pointer stays good while the export lasts: it forbids release, and its reference keeps handle, pool, chunk. */
-    static const hw_lender lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)pin};
-    return hw_export((PyObject *)self, &lender, self->address, self->size_bytes, false, view, flags);
+    return hw_export((PyObject *)self, &hw_buffer_lender, self->address, self->size_bytes, false, view, flags);
 }
 
 static PyObject *buffer_view(PyObject *self, PyObject *unused) { return PyMemoryView_FromObject(self); }
@@ -96,7 +97,7 @@ static PyObject *buffer_view(PyObject *self, PyObject *unused) { return PyMemory
 static Py_ssize_t buffer_length(BufferObject *self) { return require_live(self) < 0 ? -1 : self->size_bytes; }
 
 static const char *state_name(const BufferObject *self) {
-    return self->pool == NULL ? "freed" : self->exports > 0 ? "exposed" : "allocated";
+    return self->pool == NULL ? "freed" : self->leased ? "leased" : self->exports > 0 ? "exposed" : "allocated";
 }
 
 static PyObject *get_address(BufferObject *self, void *unused) { return PyLong_FromVoidPtr(self->address); }

@@ -1,5 +1,6 @@
 /* _native.Export: what a buffer of a block comes from. See export.h. */
 #include "binding/export.h"
+#include "binding/leases.h"
 
 #include <stddef.h>
 
@@ -36,6 +37,10 @@ static ExportObject *export_new(void) {
 
 int hw_export(PyObject *block, const hw_lender *lender, char *address, Py_ssize_t size_bytes, bool readonly, Py_buffer *view,
               int flags) {
+    if (*hw_leased(block)) { /* every lender's block can be lent */
+        hw_raise_leased(block, address, size_bytes, 1, "view the block");
+        return -1;
+    }
     ExportObject *self = export_new();
     if (self == NULL) return -1;
     if (flags == FORGETFUL) lender->pin(block); /* refused or not: of read-only bytes NumPy asks again, as others do */

@@ -26,6 +26,9 @@ typedef struct {
 int hw_export(PyObject *block, const hw_lender *lender, char *address, Py_ssize_t size_bytes, bool readonly, Py_buffer *view,
               int flags);
 
+/* Of each type of block that is lent out. */
+extern const hw_lender hw_block_lender, hw_buffer_lender, hw_region_block_lender;
+
 /* bf_releasebuffer of a lender. It is never called, since the buffers come from exports; but where a type has one, NumPy's
  * frombuffer takes a memoryview, and keeps it. */
 void hw_export_released(PyObject *block, Py_buffer *view);

@@ -43,6 +43,7 @@ struct BlockObject {
     uint32_t number;
     uint8_t alignment_log2; /* as asked for: kept when the block moves */
     bool pinned;            /* the handle itself is one of the exports, until it dies: export.h */
+    bool leased;            /* so is a lease, until it ends: leases.h */
     PyObject *weak_references;
 };
 

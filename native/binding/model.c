@@ -1,5 +1,6 @@
 /* What the binding asks of heapwright.model: errors with their figures, sizes as people type them, members of enums. */
 #include "binding/heap_types.h"
+#include "binding/leases.h"
 
 PyObject *hw_raise(const char *name, const char *format, ...) {
     PyObject *class = hw_error_class(name), *none = PyTuple_New(0), *fields = NULL;
@@ -15,7 +16,7 @@ PyObject *hw_raise(const char *name, const char *format, ...) {
     return NULL;
 }
 
-static PyObject *site_of(PyObject *block) {
+PyObject *hw_site_of(PyObject *block) {
     PyObject *witnesses = block ? PyImport_ImportModule("heapwright.model.witnesses") : NULL;
     PyObject *site = witnesses ? PyObject_CallMethod(witnesses, "site_of", "O", block) : NULL;
     Py_XDECREF(witnesses);
@@ -25,9 +26,10 @@ static PyObject *site_of(PyObject *block) {
 
 PyObject *hw_raise_exported(PyObject *block, const void *address, Py_ssize_t size_bytes, Py_ssize_t exports, bool pinned,
                             const char *what) {
+    if (block != NULL && *hw_leased(block)) return hw_raise_leased(block, address, size_bytes, exports, what);
     return hw_raise("ViewExported", "{s:K,s:n,s:n,s:O,s:s,s:N}", "address", (unsigned long long)(uintptr_t)address,
                     "size_bytes", size_bytes, "exports", exports, "pinned", pinned ? Py_True : Py_False, "what", what, "site",
-                    site_of(block));
+                    hw_site_of(block));
 }
 
 PyObject *hw_model_member(const char *module, const char *class, PyObject *value) {

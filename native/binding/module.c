@@ -4,6 +4,7 @@
 typedef int (*bind_function)(PyObject *module);
 
 int hw_bind_births(PyObject *module);
+int hw_bind_leases(PyObject *module);
 int hw_bind_process(PyObject *module);
 int hw_bind_numpy_hook(PyObject *module);
 int hw_bind_sampler(PyObject *module);
@@ -27,6 +28,7 @@ int hw_bind_segment(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_births,
+    hw_bind_leases,
     hw_bind_process,
     hw_bind_numpy_hook,
     hw_bind_sampler,

@@ -136,6 +136,7 @@ struct BufferObject {
     uint32_t slot;
     uint8_t alignment_log2; /* as asked for; 0 where requests name none */
     bool pinned;            /* the handle itself is one of the exports, until it dies: export.h */
+    bool leased;            /* so is a lease, until it ends: leases.h */
     PyObject *weak_references;
 };
 

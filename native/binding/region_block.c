@@ -28,7 +28,7 @@ RegionBlockObject *hw_region_block_new(ArenaObject *arena, RegionObject *region,
     self->exports = 0;
     self->serial = arena->epochs.open[arena->epochs.depth].serial;
     self->depth = arena->epochs.depth;
-    self->pinned = false;
+    self->pinned = self->leased = false;
     self->weak_references = NULL;
     return self;
 }
@@ -61,6 +61,7 @@ static void block_dealloc(RegionBlockObject *self) {
     ArenaObject *arena = self->arena;
     RegionObject *region = self->region;
     if (self->pinned) conceal(self);
+    if (self->leased) conceal(self); /* the interpreter ends, and its leases with it */
     if (hw_region_block_is_live(self)) hw_epochs_died(&arena->epochs, self->depth, (uint64_t)self->size_bytes);
     if (self->weak_references != NULL) PyObject_ClearWeakRefs((PyObject *)self);
     if (kept_count < HANDLES_KEPT) kept[kept_count++] = self;
@@ -76,12 +77,13 @@ static int require_live(const RegionBlockObject *self) {
     return -1;
 }
 
+const hw_lender hw_region_block_lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)hw_region_block_pin};
+
 static int block_getbuffer(RegionBlockObject *self, Py_buffer *view, int flags) {
     view->obj = NULL;
     if (require_live(self) < 0) return -1;
     /* The view keeps this, and this the region. */
-    static const hw_lender lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)hw_region_block_pin};
-    return hw_export((PyObject *)self, &lender, self->address, self->size_bytes, false, view, flags);
+    return hw_export((PyObject *)self, &hw_region_block_lender, self->address, self->size_bytes, false, view, flags);
 }
 
 static PyObject *block_view(PyObject *self, PyObject *unused) { return PyMemoryView_FromObject(self); }
@@ -89,7 +91,7 @@ static PyObject *block_view(PyObject *self, PyObject *unused) { return PyMemoryV
 static Py_ssize_t block_length(RegionBlockObject *self) { return require_live(self) < 0 ? -1 : self->size_bytes; }
 
 static const char *state_name(const RegionBlockObject *self) {
-    return !hw_region_block_is_live(self) ? "freed" : self->exports > 0 ? "exposed" : "allocated";
+    return !hw_region_block_is_live(self) ? "freed" : self->leased ? "leased" : self->exports > 0 ? "exposed" : "allocated";
 }
 
 static PyObject *get_address(RegionBlockObject *self, void *unused) { return PyLong_FromVoidPtr(self->address); }

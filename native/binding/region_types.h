@@ -40,6 +40,7 @@ typedef struct {
     uint64_t serial; /* of the epoch it was born in; 0: deallocated */
     uint32_t depth;
     bool pinned; /* counts as a view of itself for as long as it lives: the base of an array */
+    bool leased; /* so does a lease, until it ends: leases.h */
     PyObject *weak_references;
 } RegionBlockObject;
 

@@ -154,10 +154,10 @@ static void share_dealloc(ShareObject *self) {
     ending--;
 }
 
-static PyObject *share_ended(ShareObject *self, void *unused) { return PyBool_FromLong(self->disposed || self->value == NULL); }
+static PyObject *share_closed(ShareObject *self, void *unused) { return PyBool_FromLong(self->disposed || self->value == NULL); }
 
 static PyGetSetDef SHARE_FIELDS[] = {
-    {"ended", (getter)share_ended, NULL, "Whether its value is gone: its deleter ran, or it was moved out.", NULL},
+    {"closed", (getter)share_closed, NULL, "Whether its value is gone: its deleter ran, or it was moved out.", NULL},
     {NULL},
 };
 

@@ -111,6 +111,9 @@ if TYPE_CHECKING:
         BlockFreed as BlockFreed,
     )
     from heapwright.model.errors import (
+        BlockLeased as BlockLeased,
+    )
+    from heapwright.model.errors import (
         CorruptedHeap as CorruptedHeap,
     )
     from heapwright.model.errors import (
@@ -266,6 +269,15 @@ if TYPE_CHECKING:
     from heapwright.owners.handle import (
         share as share,
     )
+    from heapwright.owners.lease import (
+        BlockLease as BlockLease,
+    )
+    from heapwright.owners.lease import (
+        lease as lease,
+    )
+    from heapwright.owners.lease import (
+        leases as leases,
+    )
     from heapwright.owners.memory import (
         Memory as Memory,
     )
@@ -364,6 +376,8 @@ _HOME: dict[str, str] = {
     "Birthplace": "heapwright.observe.births",
     "Block": "heapwright._native",
     "BlockFreed": "heapwright.model.errors",
+    "BlockLease": "heapwright.owners.lease",
+    "BlockLeased": "heapwright.model.errors",
     "BlockSeen": "heapwright.model.block",
     "BranchStatistics": "heapwright.heaps.branching",
     "Buddy": "heapwright.strategies.constant_time",
@@ -453,6 +467,8 @@ _HOME: dict[str, str] = {
     "cycles": "heapwright.owners.cycles",
     "format_size": "heapwright.model.sizes",
     "is_corrupted": "heapwright.owners.memory",
+    "lease": "heapwright.owners.lease",
+    "leases": "heapwright.owners.lease",
     "no_leaks": "heapwright.observe.leaks",
     "node": "heapwright.owners.node",
     "parse_size": "heapwright.model.sizes",
@@ -478,6 +494,8 @@ __all__ = [
     "Birthplace",
     "Block",
     "BlockFreed",
+    "BlockLease",
+    "BlockLeased",
     "BlockSeen",
     "BranchStatistics",
     "Buddy",
@@ -568,6 +586,8 @@ __all__ = [
     "cycles",
     "format_size",
     "is_corrupted",
+    "lease",
+    "leases",
     "model",
     "no_leaks",
     "node",

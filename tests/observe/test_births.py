@@ -36,7 +36,7 @@ def alive(watch: Watch) -> list[object]:
 class Person:
     name: str
     friend: hw.Shared["Person"] | None
-    ended: bool = True  # a name that shared values have, too
+    closed: bool = True  # a name that shared values have, too
 
 
 def born_of_every_kind(heap: hw.Heap) -> dict[str, object]:

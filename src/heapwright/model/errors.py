@@ -303,6 +303,28 @@ class ViewExported(HeapwrightError, BufferError):
         )
 
 
+class BlockLeased(ViewExported):
+    """A block is lent to somebody who may write to it at any time. Nothing was freed, moved or shown.
+
+    Attributes
+    ----------
+    borrower : str; who has it
+    address, size_bytes, exports, site : as of `ViewExported`
+    """
+
+    borrower: str
+
+    def __init__(
+        self, *, address: int, size_bytes: int, exports: int, what: str, borrower: str, site: str | None = None
+    ) -> None:
+        super().__init__(address=address, size_bytes=size_bytes, exports=exports, what=what, site=site)
+        self.args = (
+            f"cannot {what} at {address:#x} ({size_bytes} B{f', allocated at {site}' if site else ''}): it is lent to "
+            f"{borrower}. Wait until that is done with it, close the lease, and try again",
+        )
+        self.borrower = borrower
+
+
 class PermissionDenied(HeapwrightError, PermissionError):
     """The space does not permit this access.
 

@@ -173,4 +173,4 @@ def _noted(thing: Any) -> Any:
 
 def _has_ended(thing: Any) -> bool:
     """Say whether something is nobody's any more, although there may be a handle of it."""
-    return thing is None or getattr(thing, "state", None) is State.FREED or getattr(thing, "ended", False)
+    return thing is None or getattr(thing, "state", None) is State.FREED or getattr(thing, "closed", False)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import compress
+from operator import not_
 from typing import Any
 
 from heapwright import _native
@@ -28,18 +29,20 @@ PATHS = 100
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """Something that is still alive: a block, a buffer of a pool, a shared value, a node."""
+    """Something that is still alive: a block, a buffer of a pool, a shared value, a node, or an open lease."""
 
     what: str  #: such as ``Block``, ``Shared[list]``, ``Person#3``
     size_bytes: int  #: requested; of a value that is no memory of ours, what NumPy or Python says
     age_s: float
     thread: str  #: the name of the one that made it
     stack: tuple[Frame, ...]  #: where; innermost first, heapwright's own frames left out
+    borrower: str = ""  #: who it is lent to, if anybody
     path: str = ""  #: what keeps it alive; empty where there are too many others, see `PATHS`
 
     def __str__(self) -> str:
         keeper = f"kept by {self.path}" if self.path else f"a {self.what}"
-        head = f"{format_size(self.size_bytes)}, {self.age_s:.1f} s old, {keeper}"
+        lent = f"lent to {self.borrower}, " if self.borrower else ""
+        head = f"{format_size(self.size_bytes)}, {self.age_s:.1f} s old, {lent}{keeper}"
         return "\n".join([head, *(f"    {frame}" for frame in self.stack)])
 
 
@@ -171,14 +174,27 @@ def _tolerance(allow_bytes: Size | None, allow_count: int | None) -> Callable[[l
 
 
 def _alive(watch: Watch) -> tuple[list[Any], list[Survivor]]:
-    """Return what is alive, and of each a description. A block that is shared is told of once, as a block."""
+    """Return what is alive, and of each a description. A block that is shared or lent is told of once, as a block."""
     things, survivors = [], []
     for thing, place in watch.survivors():
         things.append(thing)
         survivors.append(Survivor(what_it_is(thing), _size_bytes(thing), place.age_s, place.thread, place.stack))
+    borrowers = {id(thing.block): thing.borrower for thing in things if _is_lease(thing)}
+    for index, thing in enumerate(things):
+        borrower = thing.borrower if _is_lease(thing) else borrowers.get(id(thing), "")
+        survivors[index] = replace(survivors[index], borrower=borrower)
     numbers = {id(thing) for thing in things}
-    first = [not is_share(thing) or id(value_of(thing)) not in numbers for thing in things]
-    return list(compress(things, first)), list(compress(survivors, first))
+    told = [id(_held(thing)) in numbers for thing in things]
+    return list(compress(things, map(not_, told))), list(compress(survivors, map(not_, told)))
+
+
+def _held(thing: Any) -> Any:
+    """Return what a shared value or a lease is about; the handle itself is not worth a word beside it."""
+    return value_of(thing) if is_share(thing) else thing.block if _is_lease(thing) else None
+
+
+def _is_lease(thing: Any) -> bool:
+    return not isinstance(thing, _native.Node) and hasattr(thing, "borrower")  # owners/lease.py; a node has any fields
 
 
 def _with_paths(things: list[Any], survivors: list[Survivor]) -> tuple[Survivor, ...]:
