@@ -89,14 +89,14 @@ uint64_t hw_records_next_finalizable(hw_records *records) {
 
 /* ---- sweep ---------------------------------------------------------------------------------------------------------- */
 
-static void release_spans(hw_records *records, hw_record_pool *pool, const unsigned char *record) {
+static void release_spans(hw_records *records, const hw_record_pool *pool, const unsigned char *record) {
     for (uint16_t i = pool->edges_count - pool->spans_count; i < pool->edges_count; i++) {
         hw_record_span span = hw_span_load(record + pool->edges[i].offset_bytes);
-        if (span.block != 0) records->release_payload(records->context, pool, span);
+        if (span.block != 0) records->release_payload(records->context, span);
     }
     for (uint16_t i = 0; i < pool->payloads_count; i++) {
         hw_record_span span = hw_span_load(record + pool->payloads[i]);
-        if (span.block != 0) records->release_payload(records->context, pool, span);
+        if (span.block != 0) records->release_payload(records->context, span);
     }
 }
 

@@ -57,10 +57,14 @@ typedef struct {
 
 #define HW_RECORD_PAYLOAD_UNIT 16u
 
-typedef struct {        /* in front of the entries */
-    uint32_t number;    /* whoever gave the block knows it by this */
+typedef struct {             /* in front of the entries, which are aligned as it is */
+    uint32_t number;         /* whoever gave the block knows it by this */
     uint32_t capacity_bytes; /* for entries */
+    uint32_t next;           /* of the blocks that wait to be freed */
+    uint32_t pool;           /* of its owner */
 } hw_record_payload;
+
+_Static_assert(sizeof(hw_record_payload) == HW_RECORD_PAYLOAD_UNIT, "entries are aligned to a unit");
 
 enum hw_record_edge_kind {
     HW_EDGE_NARROW, /* uint32_t, an index into `pool` */
@@ -143,7 +147,7 @@ typedef struct {
     uint8_t promote_after;      /* collections that a young record survives before it is old: 1 to 4; 0: no generations */
 
     bool poison; /* freed records are filled with HW_RECORD_POISON */
-    void (*release_payload)(void *context, hw_record_pool *pool, hw_record_span span); /* of a freed record */
+    void (*release_payload)(void *context, hw_record_span span); /* of a freed record */
     void *context;
 } hw_records;
 
@@ -222,8 +226,11 @@ static inline hw_record_span hw_span_load(const void *where) {
     memcpy(&span, &word, sizeof span);
     return span;
 }
+static inline hw_record_payload *hw_span_payload(const hw_records *records, hw_record_span span) {
+    return (hw_record_payload *)(void *)(records->payload + (size_t)span.block * HW_RECORD_PAYLOAD_UNIT);
+}
 static inline void *hw_span_entries(const hw_records *records, hw_record_span span) {
-    return records->payload + (size_t)span.block * HW_RECORD_PAYLOAD_UNIT + sizeof(hw_record_payload);
+    return hw_span_payload(records, span) + 1;
 }
 void hw_span_store(hw_records *records, uint64_t id, const hw_record_edge *edge, void *where, hw_record_span span);
 
