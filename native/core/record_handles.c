@@ -83,9 +83,9 @@ uint32_t hw_record_handles_add(hw_record_handles *handles, enum hw_record_handle
         assert(!hw_record_handles_map_full(handles));
         handles->strong_count++;
         map_insert(handles, slot);
-    } else {
-        handles->weak_count++;
     }
+    handles->weak_count += kind == HW_HANDLE_WEAK;
+    handles->run_count += kind == HW_HANDLE_RUN;
     return slot;
 }
 
@@ -95,9 +95,9 @@ void hw_record_handles_remove(hw_record_handles *handles, uint32_t slot) {
     if (entry->kind == HW_HANDLE_STRONG) {
         map_remove(handles, slot);
         handles->strong_count--;
-    } else {
-        handles->weak_count--;
     }
+    handles->weak_count -= entry->kind == HW_HANDLE_WEAK;
+    handles->run_count -= entry->kind == HW_HANDLE_RUN;
     entry->id = NOBODY;
     entry->kind = HW_HANDLE_FREE;
     entry->generation++;
@@ -106,11 +106,12 @@ void hw_record_handles_remove(hw_record_handles *handles, uint32_t slot) {
 }
 
 const char *hw_record_handles_check(const hw_record_handles *handles, uint32_t *slot) {
-    uint32_t strong = 0, weak = 0, free = 0, mapped = 0;
+    uint32_t strong = 0, weak = 0, runs = 0, free = 0, mapped = 0;
     for (*slot = 0; *slot < handles->used; ++*slot) {
         const hw_record_handle_entry *entry = &handles->entries[*slot];
         strong += entry->kind == HW_HANDLE_STRONG;
         weak += entry->kind == HW_HANDLE_WEAK;
+        runs += entry->kind == HW_HANDLE_RUN;
         if (entry->kind == HW_HANDLE_FREE && entry->id != NOBODY) return "a free entry is about nothing";
         if (entry->kind == HW_HANDLE_STRONG && hw_record_handles_find(handles, entry->id) != *slot)
             return "G7: the map finds the one strong handle of a record";
@@ -122,7 +123,8 @@ const char *hw_record_handles_check(const hw_record_handles *handles, uint32_t *
     for (uint32_t place = 0; place < handles->map_capacity; place++) mapped += handles->map[place] != HW_HANDLE_NONE;
     *slot = 0;
     if (mapped != strong) return "G7: the map has the strong handles and nothing else";
-    if (strong != handles->strong_count || weak != handles->weak_count || strong + weak + free != handles->used)
+    if (strong != handles->strong_count || weak != handles->weak_count || runs != handles->run_count ||
+        strong + weak + runs + free != handles->used)
         return "handles are counted";
     return NULL;
 }

@@ -19,11 +19,16 @@
 
 #define HW_HANDLE_NONE UINT32_MAX
 
-enum hw_record_handle_kind { HW_HANDLE_FREE, HW_HANDLE_STRONG, HW_HANDLE_WEAK };
+enum hw_record_handle_kind {
+    HW_HANDLE_FREE,
+    HW_HANDLE_STRONG,
+    HW_HANDLE_WEAK,
+    HW_HANDLE_RUN, /* a root too: records one behind the other, which they stay, since all of them live and none is put between */
+};
 
 typedef struct {
-    uint64_t id;    /* of a record; of a weak handle whose record is gone, and of a free entry, UINT64_MAX */
-    uint64_t owner; /* the caller's; of a free entry, the next free one */
+    uint64_t id;    /* of a record, of a run the first; of a weak handle whose record is gone, and of a free entry, UINT64_MAX */
+    uint64_t owner; /* the caller's; of a run, how many records; of a free entry, the next free one */
     uint32_t generation;
     uint32_t kind;
 } hw_record_handle_entry;
@@ -35,7 +40,7 @@ typedef struct {
 typedef struct {
     hw_record_handle_entry *entries;
     uint32_t capacity, used, free;     /* entries; the first free one */
-    uint32_t strong_count, weak_count;
+    uint32_t strong_count, weak_count, run_count;
     uint32_t *map;                     /* map_capacity slots, a power of two, at most half of them taken; HW_HANDLE_NONE: empty */
     uint32_t map_capacity;
 } hw_record_handles;

@@ -45,7 +45,7 @@ void hw_records_begin(hw_records *records, bool minor) {
     records->phase = HW_RECORDS_ROOTS;
     records->minor = minor;
     records->barrier |= HW_BARRIER_MARKING;
-    records->cursor = records->cursor_pool = 0;
+    records->cursor = records->cursor_pool = records->cursor_in_run = 0;
     records->scanned = 0;
     records->log_taken = 0;
     atomic_store_explicit(&records->log.count, 0, memory_order_relaxed);
@@ -63,10 +63,13 @@ void hw_records_begin(hw_records *records, bool minor) {
 enum hw_mark_result hw_records_mark_roots(hw_records *records, uint64_t work) {
     assert(records->phase == HW_RECORDS_ROOTS);
     const hw_record_handles *handles = &records->handles;
-    for (; records->cursor < handles->used; records->cursor++, work--) {
-        if (work == 0) return HW_MARK_MORE;
-        if (handles->entries[records->cursor].kind == HW_HANDLE_STRONG)
-            hw_record_shade(records, handles->entries[records->cursor].id);
+    for (; records->cursor < handles->used; records->cursor++, records->cursor_in_run = 0) {
+        const hw_record_handle_entry *entry = &handles->entries[records->cursor];
+        uint64_t roots = entry->kind == HW_HANDLE_STRONG ? 1 : entry->kind == HW_HANDLE_RUN ? entry->owner : 0;
+        for (; records->cursor_in_run < roots; records->cursor_in_run++) {
+            if (work-- == 0) return HW_MARK_MORE;
+            hw_record_shade(records, entry->id + records->cursor_in_run);
+        }
     }
     uint32_t waiting = atomic_load_explicit(&records->finalizable.count, memory_order_relaxed);
     for (uint32_t i = records->finalizable_taken; i < waiting; i++) hw_record_shade(records, records->finalizable.entries[i]);

@@ -88,6 +88,7 @@ void hw_record_remember(hw_records *records, uint64_t id) {
 }
 
 void hw_record_barrier(hw_records *records, uint64_t id, uint64_t before) {
+    records->barrier_hits++;
     if ((records->barrier & HW_BARRIER_MARKING) && before != HW_RECORD_NO_ID) hw_record_shade(records, before);
     if (records->barrier & HW_BARRIER_GENERATIONS) hw_record_remember(records, id);
 }
@@ -136,7 +137,9 @@ bool hw_records_handle(hw_records *records, uint64_t id, uint64_t owner, hw_reco
 }
 
 void hw_records_drop(hw_records *records, uint32_t slot) {
-    /* a root of the snapshot that was not looked at yet */
-    if (records->phase == HW_RECORDS_ROOTS) hw_record_shade(records, records->handles.entries[slot].id);
+    const hw_record_handle_entry *entry = &records->handles.entries[slot];
+    uint64_t roots = entry->kind == HW_HANDLE_STRONG ? 1 : entry->kind == HW_HANDLE_RUN ? entry->owner : 0;
+    /* roots of the snapshot that were not looked at yet, perhaps */
+    for (uint64_t i = 0; records->phase == HW_RECORDS_ROOTS && i < roots; i++) hw_record_shade(records, entry->id + i);
     hw_record_handles_remove(&records->handles, slot);
 }

@@ -135,7 +135,8 @@ typedef struct {
     hw_record_list log;          /* grey records too: what the mutator shaded */
     uint32_t log_taken;          /* of its entries, by the marker */
     _Atomic bool overflowed;     /* something marked is in neither: the pools have to be looked through */
-    uint32_t cursor_pool, cursor; /* how far the phase is */
+    uint32_t cursor_pool, cursor, cursor_in_run; /* how far the phase is */
+    uint64_t barrier_hits;        /* stores that met a barrier, ever */
     bool set_aside;               /* there were records to finalize in this cycle */
     hw_record_list finalizable;   /* set aside by this and earlier cycles, not all fetched yet: roots */
     uint32_t finalizable_taken;
@@ -264,7 +265,7 @@ static inline void hw_record_each_edge(const hw_records *records, uint64_t id,
  * full (hw_record_handles_full). O(1) expected. */
 bool hw_records_handle(hw_records *records, uint64_t id, uint64_t owner, hw_record_handle *handle, bool *fresh);
 
-/* Gives up a strong handle. */
+/* Gives up a handle of any kind. */
 void hw_records_drop(hw_records *records, uint32_t slot);
 
 #endif
