@@ -9,10 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The error class heapwright.model.errors.<name> (borrowed for ever), or NULL with an exception set. */
+/* The error class heapwright.model.errors.<name>, or heapwright.model.<name> where that has a dot (borrowed for ever), or NULL with
+ * an exception set. */
 PyObject *hw_error_class(const char *name);
 
-/* Raises heapwright.model.errors.<name>(**fields), fields built as by Py_BuildValue("{s:..}"). Always returns NULL. */
+/* Raises hw_error_class(name)(**fields), fields built as by Py_BuildValue("{s:..}"). Always returns NULL. */
 PyObject *hw_raise(const char *name, const char *format, ...);
 
 /* Raises ViewExported, or BlockLeased: `what` was not done to a block with views; NULL: to one that has no handle, or a space.

@@ -25,6 +25,11 @@ int hw_bind_region_block(PyObject *module);
 int hw_bind_arena(PyObject *module);
 int hw_bind_concurrent_pool(PyObject *module);
 int hw_bind_segment(PyObject *module);
+int hw_bind_record(PyObject *module);
+int hw_bind_record_field(PyObject *module);
+int hw_bind_record_heap(PyObject *module);
+int hw_bind_record_run(PyObject *module);
+int hw_bind_record_table(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_births,
@@ -51,13 +56,21 @@ static const bind_function BIND[] = {
     hw_bind_arena,
     hw_bind_concurrent_pool,
     hw_bind_segment,
+    hw_bind_record,
+    hw_bind_record_field,
+    hw_bind_record_heap,
+    hw_bind_record_run,
+    hw_bind_record_table,
     NULL,
 };
 
 PyObject *hw_error_class(const char *name) {
-    PyObject *module = PyImport_ImportModule("heapwright.model.errors");
+    const char *dot = strchr(name, '.');
+    char path[64];
+    PyOS_snprintf(path, sizeof path, "heapwright.model.%.*s", dot == NULL ? 6 : (int)(dot - name), dot == NULL ? "errors" : name);
+    PyObject *module = PyImport_ImportModule(path);
     if (module == NULL) return NULL;
-    PyObject *class = PyObject_GetAttrString(module, name);
+    PyObject *class = PyObject_GetAttrString(module, dot == NULL ? name : dot + 1);
     Py_DECREF(module);
     Py_XDECREF(class); /* the module keeps its classes alive for as long as the interpreter lives */
     return class;

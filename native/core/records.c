@@ -107,17 +107,33 @@ uint64_t hw_weak_load(hw_records *records, const hw_record_edge *edge, const voi
     return kept ? target : HW_RECORD_NO_ID;
 }
 
-void hw_span_store(hw_records *records, uint64_t id, const hw_record_edge *edge, void *where, hw_record_span span) {
-    if (records->barrier & HW_BARRIER_MARKING) {
-        hw_record_span before = hw_span_load(where);
-        const uint32_t *entries = hw_span_entries(records, before);
-        for (uint32_t i = 0; i < before.count; i++) hw_record_barrier(records, id, hw_edge_load(edge, &entries[i]));
+static void shade_entries(hw_records *records, const hw_record_edge *edge, hw_record_span span, uint32_t from) {
+    if (!(records->barrier & HW_BARRIER_MARKING)) return;
+    const uint32_t *entries = hw_span_entries(records, span);
+    for (uint32_t i = from; i < span.count; i++) {
+        uint64_t target = hw_edge_load(edge, &entries[i]);
+        if (target != HW_RECORD_NO_ID) hw_record_shade(records, target);
     }
-    if (records->barrier & HW_BARRIER_GENERATIONS) hw_record_remember(records, id);
+}
+
+static void put_span(hw_records *records, uint64_t id, void *where, hw_record_span span) {
     uint64_t word;
+    if (records->barrier != 0) hw_record_barrier(records, id, HW_RECORD_NO_ID);
     memcpy(&word, &span, sizeof word);
     /* release: with the entries, which were written before */
     __atomic_store_n((uint64_t *)where, word, __ATOMIC_RELEASE);
+}
+
+void hw_span_store(hw_records *records, uint64_t id, const hw_record_edge *edge, void *where, hw_record_span span) {
+    shade_entries(records, edge, hw_span_load(where), 0);
+    put_span(records, id, where, span);
+}
+
+void hw_span_set_count(hw_records *records, uint64_t id, const hw_record_edge *edge, void *where, uint32_t count) {
+    hw_record_span span = hw_span_load(where);
+    shade_entries(records, edge, span, count);
+    span.count = count;
+    put_span(records, id, where, span);
 }
 
 /* ---- roots ---------------------------------------------------------------------------------------------------------- */

@@ -235,6 +235,9 @@ static inline void *hw_span_entries(const hw_records *records, hw_record_span sp
 }
 void hw_span_store(hw_records *records, uint64_t id, const hw_record_edge *edge, void *where, hw_record_span span);
 
+/* The same block with more entries, which are written already, or fewer, of which those left out are shaded. O(left out). */
+void hw_span_set_count(hw_records *records, uint64_t id, const hw_record_edge *edge, void *where, uint32_t count);
+
 /* Calls visit(context, edge, place of the edge) for every strong edge of a record that is not none. For reports and
  * checks, in no hurry. */
 static inline void hw_record_each_edge(const hw_records *records, uint64_t id,

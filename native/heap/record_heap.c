@@ -225,11 +225,11 @@ int hw_record_heap_handle(hw_record_heap *heap, uint64_t id, uint64_t owner, hw_
     return 0;
 }
 
-int hw_record_heap_weak_handle(hw_record_heap *heap, uint64_t id, uint64_t owner, hw_record_handle *handle) {
+int hw_record_heap_root(hw_record_heap *heap, enum hw_record_handle_kind kind, uint64_t id, uint64_t owner, hw_record_handle *handle) {
     hw_record_handles *handles = &heap->records.handles;
     int error = hw_record_handles_no_entry(handles) ? make_room_for_handle(heap) : 0;
     if (error != 0) return error;
-    uint32_t slot = hw_record_handles_add(handles, HW_HANDLE_WEAK, id, owner);
+    uint32_t slot = hw_record_handles_add(handles, kind, id, owner);
     *handle = (hw_record_handle){slot, handles->entries[slot].generation};
     return 0;
 }

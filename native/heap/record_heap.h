@@ -60,7 +60,9 @@ int hw_record_heap_make(hw_record_heap *heap, uint32_t number, uint32_t count, u
 
 /* A handle of a live record, as hw_records_handle, in a table that grows: 0 or errno. */
 int hw_record_heap_handle(hw_record_heap *heap, uint64_t id, uint64_t owner, hw_record_handle *handle, bool *fresh);
-int hw_record_heap_weak_handle(hw_record_heap *heap, uint64_t id, uint64_t owner, hw_record_handle *handle);
+
+/* A weak handle, or a run (whose owner is how many): 0 or errno. */
+int hw_record_heap_root(hw_record_heap *heap, enum hw_record_handle_kind kind, uint64_t id, uint64_t owner, hw_record_handle *handle);
 
 /* A block for `bytes` of entries of a record of that pool, with a count of 0: 0, HW_RECORD_HEAP_FULL or errno. It belongs
  * to nobody until it is stored in a record. Bytes 0: no block. */

@@ -35,6 +35,78 @@ if TYPE_CHECKING:
     from heapwright._native import (
         Weak as Weak,
     )
+    from heapwright.gc.collectors import (
+        Concurrent as Concurrent,
+    )
+    from heapwright.gc.collectors import (
+        Generational as Generational,
+    )
+    from heapwright.gc.collectors import (
+        Incremental as Incremental,
+    )
+    from heapwright.gc.collectors import (
+        MarkSweep as MarkSweep,
+    )
+    from heapwright.gc.heap import (
+        RecordHeap as RecordHeap,
+    )
+    from heapwright.gc.record import (
+        record as record,
+    )
+    from heapwright.gc.record import (
+        record_bytes as record_bytes,
+    )
+    from heapwright.gc.statistics import (
+        RecordStatistics as RecordStatistics,
+    )
+    from heapwright.gc.types import (
+        Fixed as Fixed,
+    )
+    from heapwright.gc.types import (
+        Ref as Ref,
+    )
+    from heapwright.gc.types import (
+        Refs as Refs,
+    )
+    from heapwright.gc.types import (
+        WeakRef as WeakRef,
+    )
+    from heapwright.gc.types import (
+        blob as blob,
+    )
+    from heapwright.gc.types import (
+        f32 as f32,
+    )
+    from heapwright.gc.types import (
+        f64 as f64,
+    )
+    from heapwright.gc.types import (
+        i8 as i8,
+    )
+    from heapwright.gc.types import (
+        i16 as i16,
+    )
+    from heapwright.gc.types import (
+        i32 as i32,
+    )
+    from heapwright.gc.types import (
+        i64 as i64,
+    )
+    from heapwright.gc.types import (
+        text as text,
+    )
+    from heapwright.gc.types import (
+        u8 as u8,
+    )
+    from heapwright.gc.types import (
+        u16 as u16,
+    )
+    from heapwright.gc.types import (
+        u32 as u32,
+    )
+    from heapwright.gc.types import (
+        u64 as u64,
+    )
     from heapwright.heaps.adaptor import (
         Adaptor as Adaptor,
     )
@@ -196,6 +268,21 @@ if TYPE_CHECKING:
     )
     from heapwright.model.lifecycle import (
         State as State,
+    )
+    from heapwright.model.record_errors import (
+        ForeignRecord as ForeignRecord,
+    )
+    from heapwright.model.record_errors import (
+        InvalidRecord as InvalidRecord,
+    )
+    from heapwright.model.record_errors import (
+        RecordHeapFull as RecordHeapFull,
+    )
+    from heapwright.model.record_errors import (
+        ValueOutOfRange as ValueOutOfRange,
+    )
+    from heapwright.model.record_errors import (
+        WrongRecord as WrongRecord,
     )
     from heapwright.model.sizes import (
         format_size as format_size,
@@ -383,6 +470,7 @@ _HOME: dict[str, str] = {
     "Buddy": "heapwright.strategies.constant_time",
     "Buffer": "heapwright._native",
     "Bump": "heapwright.strategies.bump",
+    "Concurrent": "heapwright.gc.collectors",
     "ConcurrentPool": "heapwright.pools.concurrent",
     "Corrupted": "heapwright.owners.states",
     "CorruptedHeap": "heapwright.model.errors",
@@ -393,14 +481,18 @@ _HOME: dict[str, str] = {
     "FailureCallback": "heapwright.heaps.failure_callback",
     "Fallback": "heapwright.heaps.fallback",
     "FirstFit": "heapwright.strategies.fits",
+    "Fixed": "heapwright.gc.types",
     "FixedPool": "heapwright.pools.fixed",
+    "ForeignRecord": "heapwright.model.record_errors",
     "Freed": "heapwright.owners.states",
+    "Generational": "heapwright.gc.collectors",
     "HandleNotYours": "heapwright.model.errors",
     "HandleReleased": "heapwright.model.errors",
     "Heap": "heapwright.heaps.heap",
     "HeapBuilder": "heapwright.heaps.builder",
     "HeapStatistics": "heapwright.model.statistics",
     "HeapwrightError": "heapwright.model.errors",
+    "Incremental": "heapwright.gc.collectors",
     "InstallRefused": "heapwright.model.errors",
     "InvalidAlignment": "heapwright.model.errors",
     "InvalidConfiguration": "heapwright.heaps.builder",
@@ -408,6 +500,7 @@ _HOME: dict[str, str] = {
     "InvalidFree": "heapwright.model.errors",
     "InvalidHandle": "heapwright.model.errors",
     "InvalidMark": "heapwright.model.errors",
+    "InvalidRecord": "heapwright.model.record_errors",
     "InvalidSize": "heapwright.model.errors",
     "InvalidTransition": "heapwright.model.errors",
     "LargerThanBlock": "heapwright.model.errors",
@@ -419,6 +512,7 @@ _HOME: dict[str, str] = {
     "LogEvent": "heapwright.heaps.logging",
     "Logging": "heapwright.heaps.logging",
     "Mark": "heapwright.heaps.mark",
+    "MarkSweep": "heapwright.gc.collectors",
     "Memory": "heapwright.owners.memory",
     "MemoryLockRefused": "heapwright.model.errors",
     "NextFit": "heapwright.strategies.fits",
@@ -432,7 +526,12 @@ _HOME: dict[str, str] = {
     "PoolStatistics": "heapwright.model.statistics",
     "PooledStatistics": "heapwright.model.statistics",
     "Quarantine": "heapwright.owners.quarantine",
+    "RecordHeap": "heapwright.gc.heap",
+    "RecordHeapFull": "heapwright.model.record_errors",
+    "RecordStatistics": "heapwright.gc.statistics",
     "ReentrantCall": "heapwright.model.errors",
+    "Ref": "heapwright.gc.types",
+    "Refs": "heapwright.gc.types",
     "Sealed": "heapwright.owners.states",
     "Segregator": "heapwright.heaps.segregator",
     "Shared": "heapwright._native",
@@ -456,16 +555,26 @@ _HOME: dict[str, str] = {
     "UnsuitableResource": "heapwright.model.errors",
     "UnsuitableUpstream": "heapwright.model.errors",
     "UnsupportedByStrategy": "heapwright.model.errors",
+    "ValueOutOfRange": "heapwright.model.record_errors",
     "ViewExported": "heapwright.model.errors",
     "ViewsEscaped": "heapwright.heaps.arena",
     "Watch": "heapwright.observe.births",
     "Weak": "heapwright._native",
     "WeakHandle": "heapwright.owners.handle",
+    "WeakRef": "heapwright.gc.types",
     "WorstFit": "heapwright.strategies.fits",
+    "WrongRecord": "heapwright.model.record_errors",
     "birthplace": "heapwright.observe.births",
+    "blob": "heapwright.gc.types",
     "collect_cycles": "heapwright.owners.cycles",
     "cycles": "heapwright.owners.cycles",
+    "f32": "heapwright.gc.types",
+    "f64": "heapwright.gc.types",
     "format_size": "heapwright.model.sizes",
+    "i16": "heapwright.gc.types",
+    "i32": "heapwright.gc.types",
+    "i64": "heapwright.gc.types",
+    "i8": "heapwright.gc.types",
     "is_corrupted": "heapwright.owners.memory",
     "lease": "heapwright.owners.lease",
     "leases": "heapwright.owners.lease",
@@ -474,9 +583,16 @@ _HOME: dict[str, str] = {
     "parse_size": "heapwright.model.sizes",
     "read_log": "heapwright.heaps.logging",
     "receive_handle": "heapwright.owners.passing",
+    "record": "heapwright.gc.record",
+    "record_bytes": "heapwright.gc.record",
     "report_leaks_at_exit": "heapwright.observe.exit_report",
     "send_handle": "heapwright.owners.passing",
     "share": "heapwright.owners.handle",
+    "text": "heapwright.gc.types",
+    "u16": "heapwright.gc.types",
+    "u32": "heapwright.gc.types",
+    "u64": "heapwright.gc.types",
+    "u8": "heapwright.gc.types",
 }
 _ROOMS = frozenset({"adapters", "model", "prove", "testing"})
 
@@ -501,6 +617,7 @@ __all__ = [
     "Buddy",
     "Buffer",
     "Bump",
+    "Concurrent",
     "ConcurrentPool",
     "Corrupted",
     "CorruptedHeap",
@@ -511,14 +628,18 @@ __all__ = [
     "FailureCallback",
     "Fallback",
     "FirstFit",
+    "Fixed",
     "FixedPool",
+    "ForeignRecord",
     "Freed",
+    "Generational",
     "HandleNotYours",
     "HandleReleased",
     "Heap",
     "HeapBuilder",
     "HeapStatistics",
     "HeapwrightError",
+    "Incremental",
     "InstallRefused",
     "InvalidAlignment",
     "InvalidConfiguration",
@@ -526,6 +647,7 @@ __all__ = [
     "InvalidFree",
     "InvalidHandle",
     "InvalidMark",
+    "InvalidRecord",
     "InvalidSize",
     "InvalidTransition",
     "LargerThanBlock",
@@ -537,6 +659,7 @@ __all__ = [
     "LogEvent",
     "Logging",
     "Mark",
+    "MarkSweep",
     "Memory",
     "MemoryLockRefused",
     "NextFit",
@@ -550,7 +673,12 @@ __all__ = [
     "PoolStatistics",
     "PooledStatistics",
     "Quarantine",
+    "RecordHeap",
+    "RecordHeapFull",
+    "RecordStatistics",
     "ReentrantCall",
+    "Ref",
+    "Refs",
     "Sealed",
     "Segregator",
     "Shared",
@@ -573,18 +701,28 @@ __all__ = [
     "UnsuitableResource",
     "UnsuitableUpstream",
     "UnsupportedByStrategy",
+    "ValueOutOfRange",
     "ViewExported",
     "ViewsEscaped",
     "Watch",
     "Weak",
     "WeakHandle",
+    "WeakRef",
     "WorstFit",
+    "WrongRecord",
     "__version__",
     "adapters",
     "birthplace",
+    "blob",
     "collect_cycles",
     "cycles",
+    "f32",
+    "f64",
     "format_size",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
     "is_corrupted",
     "lease",
     "leases",
@@ -595,10 +733,17 @@ __all__ = [
     "prove",
     "read_log",
     "receive_handle",
+    "record",
+    "record_bytes",
     "report_leaks_at_exit",
     "send_handle",
     "share",
     "testing",
+    "text",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
 ]
 
 
