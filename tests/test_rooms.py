@@ -24,7 +24,11 @@ ARITHMETIC = {"assert", "inttypes", "limits", "math", "stdalign", "stdatomic", "
 
 #: room -> headers of the system that it includes although system calls belong to os/, each with its reason
 CATALOGUE = {
-    "heap": {"errno"},  # the names of results
+    "heap": {
+        "errno",  # the names of results
+        "pthread",  # the marker is a thread, and pthread_atfork is how it hears of a fork
+        "stdlib",  # pools and the map of handles are of no size that could be reserved
+    },
     "process": {
         "errno",
         "pthread",  # the keeper is a thread, and pthread_atfork is how a process hears of a fork

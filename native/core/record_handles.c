@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define NOBODY UINT64_MAX
+#define RETIRED UINT32_MAX /* a generation that no handle has */
 
 static uint32_t home(const hw_record_handles *handles, uint64_t id) {
     /* Fibonacci hashing, Knuth 6.4: neighbours, which records mostly are, spread out */
@@ -100,18 +101,19 @@ void hw_record_handles_remove(hw_record_handles *handles, uint32_t slot) {
     handles->run_count -= entry->kind == HW_HANDLE_RUN;
     entry->id = NOBODY;
     entry->kind = HW_HANDLE_FREE;
-    entry->generation++;
+    if (++entry->generation == RETIRED) return;
     entry->owner = handles->free;
     handles->free = slot;
 }
 
 const char *hw_record_handles_check(const hw_record_handles *handles, uint32_t *slot) {
-    uint32_t strong = 0, weak = 0, runs = 0, free = 0, mapped = 0;
+    uint32_t strong = 0, weak = 0, runs = 0, free = 0, retired = 0, mapped = 0;
     for (*slot = 0; *slot < handles->used; ++*slot) {
         const hw_record_handle_entry *entry = &handles->entries[*slot];
         strong += entry->kind == HW_HANDLE_STRONG;
         weak += entry->kind == HW_HANDLE_WEAK;
         runs += entry->kind == HW_HANDLE_RUN;
+        retired += entry->generation == RETIRED;
         if (entry->kind == HW_HANDLE_FREE && entry->id != NOBODY) return "a free entry is about nothing";
         if (entry->kind == HW_HANDLE_STRONG && hw_record_handles_find(handles, entry->id) != *slot)
             return "G7: the map finds the one strong handle of a record";
@@ -124,7 +126,7 @@ const char *hw_record_handles_check(const hw_record_handles *handles, uint32_t *
     *slot = 0;
     if (mapped != strong) return "G7: the map has the strong handles and nothing else";
     if (strong != handles->strong_count || weak != handles->weak_count || runs != handles->run_count ||
-        strong + weak + runs + free != handles->used)
+        strong + weak + runs + free + retired != handles->used)
         return "handles are counted";
     return NULL;
 }

@@ -1,13 +1,13 @@
 /* Handles: the roots of a record heap, and its weak handles, in one table. An entry says which record it is about; when
  * records move only the entries are rewritten, and whoever holds a handle holds the number of the entry, and the
  * generation that it had: an entry that was given up and given out again has another one, so a stale handle is found out
- * by one comparison.
+ * by one comparison. An entry whose generations are used up is not given out again.
  *
  * There is at most one strong handle of a record, found through a hash map from records to entries: so handles of the same
  * record are the same, whatever way led to it.
  *
- * The table is the caller's memory, grown in place. The map is the caller's too: when hw_record_handles_full, give a
- * larger one (hw_record_handles_remap), or more entries.
+ * The table is the caller's memory, grown in place (raise `capacity`). The map is the caller's too: when
+ * hw_record_handles_map_full, give a larger one (hw_record_handles_remap).
  *
  * Source of generation-tagged handles: Noel Llopis, Managing Data Relationships, Game Developer, 2007. */
 #ifndef HW_CORE_RECORD_HANDLES_H
@@ -67,6 +67,11 @@ void hw_record_handles_remove(hw_record_handles *handles, uint32_t slot);
 static inline hw_record_handle_entry *hw_record_handle_entry_of(const hw_record_handles *handles, hw_record_handle handle) {
     hw_record_handle_entry *entry = &handles->entries[handle.slot]; /* entries are never taken away: any slot ever given is there */
     return __builtin_expect(entry->generation == handle.generation, 1) ? entry : NULL;
+}
+
+/* How many records an entry keeps: the one that it is about and those behind it. */
+static inline uint64_t hw_record_handle_roots(const hw_record_handle_entry *entry) {
+    return entry->kind == HW_HANDLE_STRONG ? 1 : entry->kind == HW_HANDLE_RUN ? entry->owner : 0;
 }
 
 /* Walks the table: NULL, or the name of what does not hold, and the slot. O(entries). */

@@ -48,6 +48,7 @@ void hw_records_begin(hw_records *records, bool minor) {
     records->cursor = records->cursor_pool = records->cursor_in_run = 0;
     records->scanned = 0;
     records->log_taken = 0;
+    records->looking = false;
     atomic_store_explicit(&records->log.count, 0, memory_order_relaxed);
     atomic_store_explicit(&records->overflowed, false, memory_order_relaxed);
     if (!minor) return;
@@ -65,9 +66,11 @@ enum hw_mark_result hw_records_mark_roots(hw_records *records, uint64_t work) {
     const hw_record_handles *handles = &records->handles;
     for (; records->cursor < handles->used; records->cursor++, records->cursor_in_run = 0) {
         const hw_record_handle_entry *entry = &handles->entries[records->cursor];
-        uint64_t roots = entry->kind == HW_HANDLE_STRONG ? 1 : entry->kind == HW_HANDLE_RUN ? entry->owner : 0;
-        for (; records->cursor_in_run < roots; records->cursor_in_run++) {
-            if (work-- == 0) return HW_MARK_MORE;
+        if (work == 0) return HW_MARK_MORE;
+        work--;
+        for (uint64_t roots = hw_record_handle_roots(entry); records->cursor_in_run < roots; records->cursor_in_run++) {
+            if (work == 0 && records->cursor_in_run != 0) return HW_MARK_MORE;
+            work -= work != 0;
             hw_record_shade(records, entry->id + records->cursor_in_run);
         }
     }
@@ -89,24 +92,31 @@ static inline void visit(hw_records *records, uint64_t target, bool beside) {
 /* acquire: with what the mutator had filled in when it stored the edge */
 static inline uint32_t load_narrow(const void *where) { return __atomic_load_n((const uint32_t *)where, __ATOMIC_ACQUIRE); }
 
-/* One part of every span of a record; what is left is pushed as another part. Returns the entries that it looked at. */
+/* One part of every span of a record; what is left is pushed as another part, if there is room. Returns the entries that it
+ * looked at. */
 static uint64_t scan_spans(hw_records *records, uint64_t entry, bool beside) {
     const hw_record_pool *pool = records->pools[hw_record_pool_of(entry)];
     const unsigned char *record = hw_record_at(pool, hw_record_index_of(entry));
-    uint64_t part = entry >> PART_SHIFT, from = part * HW_RECORD_SPAN_PART, looked = 0;
-    bool more = false;
-    for (uint16_t i = pool->edges_count - pool->spans_count; i < pool->edges_count; i++) {
-        const hw_record_edge *edge = &pool->edges[i];
-        hw_record_span span = hw_span_load(record + edge->offset_bytes);
-        const uint32_t *entries = hw_span_entries(records, span);
-        uint64_t to = from + HW_RECORD_SPAN_PART;
-        if (to > span.count || part == HW_RECORD_SPAN_PARTS) to = span.count;
-        for (uint64_t k = from; k < to; k++) visit(records, hw_record_wide(edge->pool, load_narrow(&entries[k])), beside);
-        if (to > from) looked += to - from;
-        more |= to < span.count;
+    uint64_t looked = 0;
+    for (uint64_t part = entry >> PART_SHIFT;; part++) {
+        uint64_t from = part * HW_RECORD_SPAN_PART;
+        bool more = false;
+        for (uint16_t i = pool->edges_count - pool->spans_count; i < pool->edges_count; i++) {
+            const hw_record_edge *edge = &pool->edges[i];
+            hw_record_span span = hw_span_load(record + edge->offset_bytes);
+            uint64_t to = part == HW_RECORD_SPAN_PARTS ? UINT64_MAX : from + HW_RECORD_SPAN_PART;
+            if (to > span.count) to = span.count;
+            if (from >= to) continue;
+            const uint32_t *entries = hw_span_entries(records, span);
+            for (uint64_t k = from; k < to; k++) visit(records, hw_record_wide(edge->pool, load_narrow(&entries[k])), beside);
+            looked += to - from;
+            more |= to < span.count;
+        }
+        if (!more) return looked;
+        if (records->stack_count == records->stack_capacity) continue; /* a part that is lost would be found, and lost, again */
+        push(records, (entry & ID_MASK) | (part + 1) << PART_SHIFT);
+        return looked;
     }
-    if (more) push(records, (entry & ID_MASK) | (part + 1) << PART_SHIFT);
-    return looked;
 }
 
 static inline uint64_t scan(hw_records *records, uint64_t entry, bool beside) {
@@ -142,9 +152,9 @@ static void take_log(hw_records *records) {
         records->stack[records->stack_count++] = records->log.entries[records->log_taken++];
 }
 
-/* Scans what is marked once more, for what was marked without room: a word of a plane, and then what that pushed. False:
- * the round is over. */
-static bool look_through(hw_records *records) {
+/* Scans what is marked once more, for what was marked without room: words of planes, until something is pushed or the work
+ * is used up. False: the round is over. */
+static bool look_through(hw_records *records, uint64_t *work) {
     for (; records->cursor_pool < records->pools_count; records->cursor_pool++, records->cursor = 0) {
         const hw_record_pool *pool = records->pools[records->cursor_pool];
         while (records->cursor < (pool->used + 63) / 64) {
@@ -152,7 +162,8 @@ static bool look_through(hw_records *records) {
             for (; bits != 0; bits &= bits - 1)
                 scan(records, hw_record_id(records->cursor_pool, records->cursor * 64 + (uint32_t)__builtin_ctzll(bits)), false);
             records->cursor++;
-            if (records->stack_count != 0) return true;
+            if (*work != 0) --*work;
+            if (records->stack_count != 0 || *work == 0) return true;
         }
     }
     records->cursor_pool = records->cursor = 0;
@@ -161,7 +172,7 @@ static bool look_through(hw_records *records) {
 
 enum { AHEAD = 16 };
 
-static inline enum hw_mark_result mark(hw_records *records, uint64_t work, bool beside) {
+static inline enum hw_mark_result mark(hw_records *records, uint64_t *work, bool beside) {
     uint64_t ring[AHEAD]; /* asked for, not looked at yet */
     unsigned next = 0, waiting = 0;
     enum hw_mark_result result = HW_MARK_DONE;
@@ -184,7 +195,7 @@ static inline enum hw_mark_result mark(hw_records *records, uint64_t work, bool 
             result = HW_MARK_FULL;
             break;
         }
-        if (scanned >= work) {
+        if (scanned >= *work) {
             result = HW_MARK_MORE;
             break;
         }
@@ -194,18 +205,20 @@ static inline enum hw_mark_result mark(hw_records *records, uint64_t work, bool 
     }
     for (; waiting != 0; waiting--, next = (next + 1) % AHEAD) push(records, ring[next]);
     records->scanned += scanned;
+    *work -= scanned < *work ? scanned : *work;
     return result;
 }
 
 enum hw_mark_result hw_records_mark(hw_records *records, uint64_t work, bool beside) {
-    if (beside) return mark(records, work, true); /* if that overflowed, who ends the cycle sees to it */
-    bool looking = false;
+    assert(records->phase == HW_RECORDS_TRACE || records->phase == HW_RECORDS_TRACE_AGAIN);
+    assert(work != 0 && records->stack_capacity != 0);
+    if (beside) return mark(records, &work, true); /* if that overflowed, who ends the cycle sees to it */
     for (;;) {
-        enum hw_mark_result result = mark(records, work, false);
+        enum hw_mark_result result = mark(records, &work, false);
         if (result != HW_MARK_DONE) return result;
-        looking = looking || atomic_exchange_explicit(&records->overflowed, false, memory_order_relaxed);
-        if (!looking) return HW_MARK_DONE;
-        looking = look_through(records);
+        if (!records->looking && !atomic_exchange_explicit(&records->overflowed, false, memory_order_relaxed)) return HW_MARK_DONE;
+        if (work == 0) return records->looking = true, HW_MARK_MORE;
+        records->looking = look_through(records, &work);
     }
 }
 

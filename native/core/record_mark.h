@@ -12,8 +12,8 @@
  * freed by the next one. An argument by cases is in docs/explanation/record-heap.md, and `heapwright prove` checks it.
  *
  * No recursion. The stack is the caller's memory; a record is on it at most once, since its bit is set before it is
- * pushed. When there is no memory for it, marking goes on without: what is marked and has no place on the stack is found
- * again by looking through the pools, which ends, since every round marks something or is the last.
+ * pushed. When there is no memory for it, marking goes on without: what is marked and has no place on the stack or in the log
+ * is found again by looking through the pools, which ends, since a round in which nothing is marked loses nothing.
  *
  * Cost: one random access a record, and one to the plane an edge. Records are asked for sixteen before they are looked at
  * (Cher, Hosking, Vitek, Software Prefetching for Mark-Sweep Garbage Collection, ASPLOS 2004), which on a heap in no order
@@ -46,8 +46,8 @@ enum hw_mark_result hw_records_mark_roots(hw_records *records, uint64_t work);
  * seen of the log. */
 enum hw_mark_result hw_records_mark(hw_records *records, uint64_t work, bool beside);
 
-/* From now on, for this cycle, records that do not fit into the stack are looked for in the pools; then a step may take as
- * long as looking through them all. The stack has room for one entry at least. */
+/* From now on, for this cycle, records that do not fit into the stack are looked for in the pools. The stack has room for one
+ * entry at least. */
 void hw_records_mark_without_room(hw_records *records);
 
 /* The shade of the mutator's side: grey, in the log, if it was white. */

@@ -25,9 +25,9 @@ static bool each_word(hw_records *records, visit_word visit, bool (*wanted)(cons
 static bool has_weak(const hw_record_pool *pool) { return pool->weak_count != 0; }
 
 static uint64_t clear_weak(hw_records *records, hw_record_pool *pool, uint32_t word) {
-    /* a minor cycle has to look at old records too: one with a weak edge to a young one is remembered, but it is cheaper to
-     * look at all of a type with weak edges than to keep them apart */
-    uint64_t bits = pool->allocated[word] & pool->marked[word], looked = 0;
+    /* those of white records too: they may be about to be finalized, or what that keeps refer to each other. And those of old ones in a
+     * minor cycle, as nothing remembers which of them are to young records: it is cheaper to look than to keep them apart */
+    uint64_t bits = pool->allocated[word], looked = 0;
     for (; bits != 0; bits &= bits - 1, looked++) {
         unsigned char *record = hw_record_at(pool, word * 64 + (uint32_t)__builtin_ctzll(bits));
         for (uint16_t i = 0; i < pool->weak_count; i++) {
@@ -64,7 +64,6 @@ static uint64_t set_aside(hw_records *records, hw_record_pool *pool, uint32_t wo
         uint32_t count = atomic_load_explicit(&list->count, memory_order_relaxed), bit = (uint32_t)__builtin_ctzll(bits);
         uint64_t id = hw_record_id(records->cursor_pool, word * 64 + bit);
         hw_record_shade(records, id);
-        records->set_aside = true;
         if (count == list->capacity) continue; /* no room: it is kept, and its turn comes in a later cycle */
         list->entries[count] = id;
         atomic_store_explicit(&list->count, count + 1, memory_order_relaxed);
@@ -76,7 +75,9 @@ static uint64_t set_aside(hw_records *records, hw_record_pool *pool, uint32_t wo
 uint64_t hw_records_next_finalizable(hw_records *records) {
     hw_record_list *list = &records->finalizable;
     uint32_t count = atomic_load_explicit(&list->count, memory_order_relaxed);
-    if (count == 0 || records->phase == HW_RECORDS_FINALIZE) return HW_RECORD_NO_ID;
+    /* while they are being set aside, what they refer to is white, and their weak edges may still be cleared */
+    bool settled = records->phase < HW_RECORDS_WEAK || records->phase == HW_RECORDS_SWEEP;
+    if (count == 0 || !settled) return HW_RECORD_NO_ID;
     uint64_t id = list->entries[records->finalizable_taken++];
     if (records->finalizable_taken == count) {
         records->finalizable_taken = 0;
@@ -152,10 +153,6 @@ static void look_if_young(void *search, uint16_t edge, uint32_t entry, uint64_t 
 }
 
 static bool refers_to_young(const hw_records *records, uint64_t id) {
-    const hw_record_pool *pool = records->pools[hw_record_pool_of(id)];
-    const unsigned char *record = hw_record_at(pool, hw_record_index_of(id));
-    for (uint16_t i = 0; i < pool->weak_count; i++)
-        if (is_young(records, hw_edge_load(&pool->weak[i], record + pool->weak[i].offset_bytes))) return true;
     young_search search = {records, false};
     hw_record_each_edge(records, id, look_if_young, &search);
     return search.young;
@@ -191,13 +188,16 @@ static void rebuild_remembered(hw_records *records) {
 
 /* ---- the order of it ------------------------------------------------------------------------------------------------- */
 
+static bool nothing_is_grey(const hw_records *records) {
+    return records->stack_count == 0 && records->log_taken == records->log.count && !records->overflowed && !records->looking;
+}
+
 enum hw_mark_result hw_records_sweep(hw_records *records, uint64_t work) {
     switch (records->phase) {
     case HW_RECORDS_TRACE:
-        assert(records->stack_count == 0);
+        assert(nothing_is_grey(records));
         clear_weak_handles(records);
         records->phase = HW_RECORDS_WEAK;
-        records->set_aside = false;
         /* fall through */
     case HW_RECORDS_WEAK:
         if (!each_word(records, clear_weak, has_weak, &work)) return HW_MARK_MORE;
@@ -205,11 +205,11 @@ enum hw_mark_result hw_records_sweep(hw_records *records, uint64_t work) {
         /* fall through */
     case HW_RECORDS_FINALIZE:
         if (!each_word(records, set_aside, has_finalizer, &work)) return HW_MARK_MORE;
-        records->phase = HW_RECORDS_WEAK_AGAIN;
-        if (records->set_aside) return HW_MARK_MORE; /* grey records: to be marked first */
+        records->phase = HW_RECORDS_TRACE_AGAIN;
+        if (!nothing_is_grey(records)) return HW_MARK_MORE; /* what was set aside: to be marked first */
         /* fall through */
-    case HW_RECORDS_WEAK_AGAIN:
-        if (records->set_aside && !each_word(records, clear_weak, has_weak, &work)) return HW_MARK_MORE;
+    case HW_RECORDS_TRACE_AGAIN:
+        assert(nothing_is_grey(records));
         records->barrier &= (uint8_t)~HW_BARRIER_MARKING;
         records->phase = HW_RECORDS_SWEEP;
         /* fall through */

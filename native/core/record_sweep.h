@@ -1,9 +1,9 @@
 /* Sweeping: what follows when tracing is done. In this order, and each in slices:
  *
- *   weak       weak edges and weak handles to white records become none
+ *   weak       weak edges and weak handles to white records become none, in white records as well
  *   finalize   white records that have a finalizer which never ran are set aside, and become, with all that they refer to,
- *              black again; weak edges among these are looked at once more. Their finalizers run after the cycle, once;
- *              whether they were resurrected by it, the next cycle finds out
+ *              black again. Their finalizers run after the cycle, once; whether they were resurrected by it, the next
+ *              cycle finds out
  *   sweep      allocated &= marked, a word of 64 records at a time; only records that own payload are looked at one by one
  *
  * So a weak reference is none before the finalizer of what it referred to is called, and stays none.
@@ -17,11 +17,12 @@
 
 /* Goes on with a cycle in which nothing is grey, which the caller sees to: no marker is beside, and hw_records_mark has just
  * said HW_MARK_DONE. `work` counts words of planes, and records that are looked at. DONE: the cycle is over, and the phase
- * idle. MORE: there is more, and if the phase is HW_RECORDS_WEAK_AGAIN there may be grey records: hw_records_mark first.
+ * idle. MORE: there is more, and if the phase is HW_RECORDS_TRACE_AGAIN there may be grey records: hw_records_mark first.
  * Never FULL. With generations the mutator waits from the beginning of a cycle to its end. */
 enum hw_mark_result hw_records_sweep(hw_records *records, uint64_t work);
 
-/* The next record whose finalizer is to be called, or HW_RECORD_NO_ID. The caller makes a handle of it before anything
+/* The next record whose finalizer is to be called, or HW_RECORD_NO_ID: there is none, or it is not yet settled what else
+ * stays with those that there are. The caller makes a handle of it before anything
  * else. */
 uint64_t hw_records_next_finalizable(hw_records *records);
 

@@ -95,16 +95,14 @@ void hw_record_barrier(hw_records *records, uint64_t id, uint64_t before) {
 
 uint64_t hw_weak_load(hw_records *records, const hw_record_edge *edge, const void *where) {
     uint64_t target = hw_edge_load(edge, where);
-    if (target == HW_RECORD_NO_ID || records->phase == HW_RECORDS_IDLE) return target;
-    if (records->phase <= HW_RECORDS_TRACE) { /* the snapshot does not hold it: it has to be shaded to be kept */
-        hw_record_shade(records, target);
-        return target;
+    if (target == HW_RECORD_NO_ID) return target;
+    switch (records->phase) {
+    case HW_RECORDS_IDLE:
+    case HW_RECORDS_SWEEP: return target; /* those to white records have been cleared */
+    case HW_RECORDS_ROOTS:
+    case HW_RECORDS_TRACE: hw_record_shade(records, target); /* the snapshot does not hold it */ return target;
+    default: return hw_record_is_marked(records, target) ? target : HW_RECORD_NO_ID; /* it may not have been cleared yet */
     }
-    uint32_t index = hw_record_index_of(target);
-    const hw_record_pool *pool = records->pools[hw_record_pool_of(target)];
-    bool kept = hw_records_is_swept(records, hw_record_pool_of(target), index / 64) ? hw_plane_has(pool->allocated, index)
-                                                                                    : hw_plane_has(pool->marked, index);
-    return kept ? target : HW_RECORD_NO_ID;
 }
 
 static void shade_entries(hw_records *records, const hw_record_edge *edge, hw_record_span span, uint32_t from) {
@@ -154,7 +152,7 @@ bool hw_records_handle(hw_records *records, uint64_t id, uint64_t owner, hw_reco
 
 void hw_records_drop(hw_records *records, uint32_t slot) {
     const hw_record_handle_entry *entry = &records->handles.entries[slot];
-    uint64_t roots = entry->kind == HW_HANDLE_STRONG ? 1 : entry->kind == HW_HANDLE_RUN ? entry->owner : 0;
+    uint64_t roots = hw_record_handle_roots(entry);
     /* roots of the snapshot that were not looked at yet, perhaps */
     for (uint64_t i = 0; records->phase == HW_RECORDS_ROOTS && i < roots; i++) hw_record_shade(records, entry->id + i);
     hw_record_handles_remove(&records->handles, slot);

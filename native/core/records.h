@@ -19,12 +19,14 @@
  *
  * Invariants, walked by hw_records_check (core/record_check.h):
  *   G1  live = set bits of `allocated`, all below `used`; used <= capacity; live + holes = used
- *   G2  an edge of an allocated record is none, or an allocated record of its pool; and the same of live handles
+ *   G2  an edge of an allocated record is none, or an allocated record of its pool; and the same of live handles. While
+ *       sweeping, what is not marked and was not swept yet counts as freed
  *   G3  between cycles `marked` is empty, and so are the stack and the log
- *   G4  while marking, what a handle refers to is marked; and what is marked is black (its edges are marked), or is in
- *       the stack or the log, or `overflowed` says that somebody is not
+ *   G4  while marking, what can be reached is marked, or found from a grey record through white ones; grey is what is in
+ *       the stack or the log, and all that is marked where `overflowed` or `looking` say so. (That edges of black records
+ *       are marked is not so: who stores one shades what was there before.) While sweeping, G2 says it.
  *   G5  `old`, the age planes and `finalized` are subsets of `allocated`; an age is 0 where `old` is set
- *   G6  an old record with an edge to a young one is in `remembered`, once, and its bit in `logged` says so
+ *   G6  an old record with an edge to a young one (not a weak one) is in `remembered`, once, and its bit in `logged` says so
  *   G7  the table's map finds exactly the strong handles, by what they refer to, and there is at most one for each record
  */
 #ifndef HW_CORE_RECORDS_H
@@ -106,8 +108,8 @@ enum hw_records_phase {
     HW_RECORDS_ROOTS,    /* handles are being shaded */
     HW_RECORDS_TRACE,    /* grey records are being scanned */
     HW_RECORDS_WEAK,     /* weak edges to white records are being cleared */
-    HW_RECORDS_FINALIZE, /* white records with a finalizer are being set aside, and traced from */
-    HW_RECORDS_WEAK_AGAIN, /* where that made any of them black */
+    HW_RECORDS_FINALIZE, /* white records with a finalizer are being set aside */
+    HW_RECORDS_TRACE_AGAIN, /* and traced from */
     HW_RECORDS_SWEEP,
 };
 
@@ -132,12 +134,12 @@ typedef struct {
     uint64_t *stack; /* grey records: ids, with a part of their spans in the top 16 bits */
     uint32_t stack_count, stack_capacity;
     bool without_room;           /* the stack cannot grow */
+    bool looking;                /* the pools are being looked through for what is marked and was not scanned */
     hw_record_list log;          /* grey records too: what the mutator shaded */
     uint32_t log_taken;          /* of its entries, by the marker */
     _Atomic bool overflowed;     /* something marked is in neither: the pools have to be looked through */
     uint32_t cursor_pool, cursor, cursor_in_run; /* how far the phase is */
     uint64_t barrier_hits;        /* stores that met a barrier, ever */
-    bool set_aside;               /* there were records to finalize in this cycle */
     hw_record_list finalizable;   /* set aside by this and earlier cycles, not all fetched yet: roots */
     uint32_t finalizable_taken;
     uint64_t scanned;             /* records, in this cycle */
@@ -205,12 +207,11 @@ static inline uint64_t hw_edge_load(const hw_record_edge *edge, const void *wher
     return hw_record_wide(edge->pool, __atomic_load_n((const uint32_t *)where, __ATOMIC_RELAXED));
 }
 
-/* Makes an edge of the record `id` refer to `target`, an id of a live record or none. A weak one too: only a marker that
- * snapshots strong edges needs to know what was there, but a remembered set has to know of both. */
+/* Makes an edge of the record `id` refer to `target`, an id of a live record or none. A weak one is nobody's business: it is
+ * not in the snapshot, and a minor collection looks at those of old records, too. */
 static inline void hw_edge_store(hw_records *records, uint64_t id, const hw_record_edge *edge, bool weak, void *where,
                                  uint64_t target) {
-    if (__builtin_expect(records->barrier != 0, 0))
-        hw_record_barrier(records, id, weak ? HW_RECORD_NO_ID : hw_edge_load(edge, where));
+    if (__builtin_expect(records->barrier != 0, 0) && !weak) hw_record_barrier(records, id, hw_edge_load(edge, where));
     /* release: a marker that reads the new value sees the record that it refers to filled in, and marked */
     if (edge->kind == HW_EDGE_WIDE) __atomic_store_n((uint64_t *)where, target, __ATOMIC_RELEASE);
     else __atomic_store_n((uint32_t *)where, hw_record_index_of(target), __ATOMIC_RELEASE);
@@ -220,7 +221,7 @@ static inline void hw_edge_store(hw_records *records, uint64_t id, const hw_reco
 uint64_t hw_weak_load(hw_records *records, const hw_record_edge *edge, const void *where);
 
 /* The span in a field, and the barrier of replacing one with references: all that it refers to is shaded. The old block
- * must stay as it is until the cycle ends (hw_records_phase is idle again): a marker may be in it. */
+ * must stay as it is until the cycle ends (the phase is idle again): a marker may be in it. */
 static inline hw_record_span hw_span_load(const void *where) {
     uint64_t word = __atomic_load_n((const uint64_t *)where, __ATOMIC_ACQUIRE);
     hw_record_span span;
@@ -238,8 +239,8 @@ void hw_span_store(hw_records *records, uint64_t id, const hw_record_edge *edge,
 /* The same block with more entries, which are written already, or fewer, of which those left out are shaded. O(left out). */
 void hw_span_set_count(hw_records *records, uint64_t id, const hw_record_edge *edge, void *where, uint32_t count);
 
-/* Calls visit(context, edge, place of the edge) for every strong edge of a record that is not none. For reports and
- * checks, in no hurry. */
+/* Calls visit(context, number of the edge, entry of its span, what it refers to) for every strong edge of a record that is
+ * not none. For reports and checks, in no hurry. */
 static inline void hw_record_each_edge(const hw_records *records, uint64_t id,
                                        void (*visit)(void *context, uint16_t edge, uint32_t entry, uint64_t target),
                                        void *context) {
@@ -254,6 +255,7 @@ static inline void hw_record_each_edge(const hw_records *records, uint64_t id,
             continue;
         }
         hw_record_span span = hw_span_load(where);
+        if (span.count == 0) continue;
         const uint32_t *entries = hw_span_entries(records, span);
         for (uint32_t k = 0; k < span.count; k++) {
             uint64_t target = hw_edge_load(edge, &entries[k]);
@@ -265,7 +267,7 @@ static inline void hw_record_each_edge(const hw_records *records, uint64_t id,
 /* ---- roots ---------------------------------------------------------------------------------------------------------- */
 
 /* A strong handle of a live record: the one that there is (*fresh = false), or a new one with `owner`. false: the table is
- * full (hw_record_handles_full). O(1) expected. */
+ * full (hw_record_handles_no_entry, hw_record_handles_map_full). O(1) expected. */
 bool hw_records_handle(hw_records *records, uint64_t id, uint64_t owner, hw_record_handle *handle, bool *fresh);
 
 /* Gives up a handle of any kind. */

@@ -92,7 +92,7 @@ static bool work_on(hw_record_collector *self) {
         self->work_done += SLICE_RECORDS;
         return false;
     case HW_RECORDS_TRACE:
-    case HW_RECORDS_WEAK_AGAIN:
+    case HW_RECORDS_TRACE_AGAIN:
         result = hw_records_mark(records, SLICE_RECORDS, false);
         self->work_done += SLICE_RECORDS;
         if (result == HW_MARK_FULL && !hw_record_heap_grow_stack(&self->heap)) hw_records_mark_without_room(records);
