@@ -1,6 +1,6 @@
 """Collectors: when and how a record heap finds what is unreachable. Each is a value that a heap is made with.
 
-All of them trace exactly and free the same records; they differ in who waits, for how long, and how much memory that takes.
+All of them trace exactly and free the same records; they differ in who waits, for how long, and in what memory.
 
 =================  ==========================================  ==================================================
 collector          the program waits                           in use, with at most R bytes reachable, is at most
@@ -52,7 +52,7 @@ class MarkSweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generational:
-    """The young first: a minor collection looks at what was made since the last one, and at old records that were written to.
+    """The young first: a minor collection looks at what was made since the last one, and at old records written to.
 
     Pays where most records die young. A store into an old record costs a few nanoseconds more.
 
@@ -108,7 +108,7 @@ class Incremental:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrent:
-    """Marking on a thread of its own, without the GIL, while the program runs; it waits for the roots and for the end only.
+    """Marking on a thread of its own, without the GIL, while the program runs; it waits for roots and end only.
 
     Parameters
     ----------
@@ -139,7 +139,9 @@ _NUMBERS: dict[type, int] = {MarkSweep: 0, Generational: 1, Incremental: 2, Conc
 def policy(collector: Collecting) -> tuple[int, bool, int, float, int, int, int, int]:
     """Return what native/heap/record_pace.h knows of a collector, in the order of its constructor."""
     if type(collector) not in _NUMBERS:
-        raise TypeError(f"{collector!r} is not a collector: give MarkSweep(), Generational(), Incremental() or Concurrent()")
+        raise TypeError(
+            f"{collector!r} is not a collector: give MarkSweep(), Generational(), Incremental() or Concurrent()"
+        )
     values: dict[str, Any] = {field.name: getattr(collector, field.name) for field in fields(collector)}
     return (
         _NUMBERS[type(collector)],

@@ -23,7 +23,9 @@ def length_of(columns: dict[str, Any]) -> int:
     """
     lengths = {name: n for name, values in columns.items() if (n := _length(values)) is not None}
     if len(set(lengths.values())) != 1:
-        raise ValueError(f"columns differ in length: {lengths}" if lengths else "give a column, so that it is known how many")
+        raise ValueError(
+            f"columns differ in length: {lengths}" if lengths else "give a column, so that it is known how many"
+        )
     (n,) = set(lengths.values())
     if n == 0:
         raise ValueError("columns are empty: a run has one record at least")
@@ -83,4 +85,4 @@ def _references(heap: RecordHeap, number: int, name: str, run: Run[Any], values:
     field = vars(run.record_class)[name]
     if target.record_class not in field.targets:
         raise ValueError(f"{name} refers to {field.targets[0].__name__}, and was given indices of {target!r}")
-    heap._fill_references(number, run.first, field, indices, target.first, len(target))
+    heap._fill_references(number, run.first, field, indices.data, target.first, len(target))

@@ -11,7 +11,6 @@ from heapwright.gc.record import layout_of, settle
 from heapwright.gc.run import Run
 from heapwright.gc.statistics import RecordStatistics, read_statistics
 from heapwright.gc.table import Table
-from heapwright.model.errors import ViewExported
 from heapwright.model.record_errors import InvalidRecord
 from heapwright.model.sizes import Size, parse_size
 
@@ -28,8 +27,8 @@ def _anonymous(size_bytes: int) -> _native.Space:
 class RecordHeap(_native.RecordHeap):
     """Records of any number of classes, garbage-collected.
 
-    A record is reachable through a handle in Python, a run, or a reference from a reachable record; everything else is
-    freed by the collector, cycles too. Records lie side by side without headers, off the Python heap: what CPython's own
+    A record is reachable through a handle in Python, a run, or a reference from a reachable record. All else is freed
+    by the collector, cycles too. Records lie side by side without headers, off the Python heap: what CPython's own
     collector costs does not depend on them.
 
     Parameters
@@ -115,7 +114,9 @@ class RecordHeap(_native.RecordHeap):
         unknown = set(columns) - {field.name for field in layout.fields}
         missing = [field.name for field in layout.fields if field.default is ... and field.name not in columns]
         if unknown or missing:
-            what = f"has no field {min(unknown)!r}" if unknown else f"has no default for {missing[0]!r}: give its column"
+            what = (
+                f"has no field {min(unknown)!r}" if unknown else f"has no default for {missing[0]!r}: give its column"
+            )
             raise TypeError(f"{cls.__name__} {what}")
         run = Run(self[cls], self._make_run(cls, length_of(columns)))
         fill(self, self._number(cls), layout, run, columns)
@@ -131,7 +132,7 @@ class RecordHeap(_native.RecordHeap):
         return self._numbers[cls]
 
     def _admit(self, cls: type) -> None:
-        """Make pools for a class and all that it refers to. Called by the binding with a class that it does not know."""
+        """Make pools for a class and all that it refers to. Called by the binding with one that it does not know."""
         waiting, found = [cls], []
         while waiting:
             here = waiting.pop()

@@ -85,16 +85,19 @@ def lay_out(owner: str, declared: dict[str, Any], defaults: dict[str, Any]) -> L
     edges: dict[str, int] = {}
     end = 0
     for name in sorted(meanings, key=lambda name: _ORDER.index(meanings[name][0])):
-        code, size, _ = meanings[name]
         places[name] = end
-        end += size
+        end += meanings[name][1]
     for codes in (_EDGES, _WEAK_EDGES):
-        listed = sorted((name for name in meanings if meanings[name][0] in codes), key=lambda n: codes.index(meanings[n][0]))
+        listed = sorted(
+            (name for name in meanings if meanings[name][0] in codes), key=lambda n: codes.index(meanings[n][0])
+        )
         edges |= {name: number for number, name in enumerate(listed)}
     alignment = max((SIZES.get(code, 1) for code, _, _ in meanings.values()), default=1)
     stride = -(-end // alignment) * alignment
     if stride > RECORD_BYTES_MAX:
-        raise InvalidRecord(owner, "", f"a record would take {stride} B, and takes at most {RECORD_BYTES_MAX}. Use bytes")
+        raise InvalidRecord(
+            owner, "", f"a record would take {stride} B, and takes at most {RECORD_BYTES_MAX}. Use bytes"
+        )
     fields = tuple(
         Field(name, code, places[name], size, edges.get(name, -1), targets, _default(owner, name, code, size, defaults))
         for name, (code, size, targets) in meanings.items()
@@ -164,6 +167,6 @@ def _default(owner: str, name: str, code: str, size: int, defaults: dict[str, An
         struct.pack(f"={code}" if code not in "syx" else "", *() if code in "syx" else (default,))
     except (struct.error, OverflowError) as error:
         raise InvalidRecord(owner, name, f"its default {default!r} does not fit ({error})") from error
-    if code == "x" and len(default) > size:
+    if isinstance(default, bytes) and code == "x" and len(default) > size:
         raise InvalidRecord(owner, name, f"its default is longer than {size} B")
     return default

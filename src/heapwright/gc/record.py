@@ -23,7 +23,7 @@ def record(cls: type[C]) -> type[C]:
     Records are made by a heap, ``heap.new(Node, key=1)``, with their fields by name. A field without a default must be
     given, but for references, which begin as None, and arrays of them, which begin empty. What a Python program has of
     a record is a handle: it keeps the record alive, and there is one handle of a record at a time, so ``is`` and ``==``
-    mean the same record. Methods and properties may be defined as in any class; ``__finalize__(self)``, if there is one,
+    mean the same record. Methods and properties may be defined as usual; ``__finalize__(self)``, if there is one,
     is called once, after the record has become unreachable, with everything that it refers to still there.
 
     A class of records has no base class and no subclasses: its fields are then all known, and a reference needs no
@@ -52,7 +52,7 @@ def record(cls: type[C]) -> type[C]:
     if not isinstance(cls, type):
         raise TypeError(f"{cls!r} is not a class: put @record above one whose fields are annotated")
     if cls.__bases__ != (object,):
-        raise InvalidRecord(cls.__name__, "", "it has base classes, and a class of records cannot: give it all of its fields")
+        raise InvalidRecord(cls.__name__, "", "it has base classes, and cannot: give it all of its fields itself")
     if "__del__" in vars(cls):
         raise InvalidRecord(cls.__name__, "", "__del__ would run with each handle. Define __finalize__")
     try:
@@ -118,10 +118,14 @@ def _target(cls: Any, field: str, target: type | str) -> type:
 
 def _kind(layout: Layout, fields: tuple[_native.RecordField, ...], *, finalizer: bool) -> _native.RecordKind:
     required = sum(1 << number for number, field in enumerate(layout.fields) if field.default is ...)
-    late = tuple(field.default if field.code in "sy" and field.default not in {..., "", b""} else None for field in layout.fields)
+    late = tuple(
+        field.default if field.code in "sy" and field.default not in {..., "", b""} else None for field in layout.fields
+    )
     return _native.RecordKind(fields, layout.blank(), late, required, finalizer)
 
 
 def _refuse_subclass(cls: Any, /, **keywords: Any) -> None:
     name = cls.__bases__[0].__name__
-    raise InvalidRecord(cls.__name__, "", f"{name} is a class of records and has no subclasses: refer to it from a field")
+    raise InvalidRecord(
+        cls.__name__, "", f"{name} is a class of records and has no subclasses: refer to it from a field"
+    )

@@ -17,7 +17,18 @@ C = TypeVar("C")
 
 _NUMBERS = "bBhHiIqQfd?"
 _DTYPES = {"?": "?", "r": "u4", "w": "u4", "R": "u8", "W": "u8"} | {
-    code: {"b": "i1", "B": "u1", "h": "i2", "H": "u2", "i": "i4", "I": "u4", "q": "i8", "Q": "u8", "f": "f4", "d": "f8"}[code]
+    code: {
+        "b": "i1",
+        "B": "u1",
+        "h": "i2",
+        "H": "u2",
+        "i": "i4",
+        "I": "u4",
+        "q": "i8",
+        "Q": "u8",
+        "f": "f4",
+        "d": "f8",
+    }[code]
     for code in "bBhHiIqQfd"
 }
 
@@ -98,13 +109,19 @@ class Table(Generic[C]):
         if field is None:
             raise KeyError(f"{self.record_class.__name__} has no field {name!r}")
         if field.code in "asy":
-            raise KeyError(f"{self.record_class.__name__}.{name} is of variable size and has no column: read it record by record")
+            raise KeyError(
+                f"{self.record_class.__name__}.{name} is of variable size and has no column: read it record by record"
+            )
         if not holes and len(self) != self.places:
             self._heap._close_holes(self._number)
         table = self._heap._table(self._number, field.code in _NUMBERS or field.code == "x")
         dtype = np.dtype(f"S{field.size_bytes}") if field.code == "x" else np.dtype(_DTYPES[field.code])
         stride = layout_of(self.record_class).stride_bytes
-        return np.ndarray((self.places,), dtype, table, field.offset_bytes, (stride,)) if self.places else np.empty(0, dtype)
+        return (
+            np.ndarray((self.places,), dtype, memoryview(table), field.offset_bytes, (stride,))
+            if self.places
+            else np.empty(0, dtype)
+        )
 
     def is_live(self) -> NDArray[np.bool_]:
         """Return for each place whether a record is there now: a copy. O(places)."""

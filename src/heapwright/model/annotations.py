@@ -1,4 +1,4 @@
-"""Annotations of a class whose fields mean something: evaluated where the class stands, with names that do not exist yet."""
+"""Annotations of a class whose fields mean something: evaluated where it stands, with names that do not exist yet."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ class WrongRecord(HeapwrightError, TypeError):
     def __init__(self, *, owner: str, field: str, targets: tuple[type, ...] | None, value: Any) -> None:
         wanted = tuple(target.__name__ for target in targets or ())
         super().__init__(
-            f"{owner}.{field} refers to a {' or a '.join(wanted) or 'record'}, not to {type(value).__name__} {value!r:.80}",
+            f"{owner}.{field} refers to a {' or a '.join(wanted) or 'record'}, not to "
+            f"{type(value).__name__} {value!r:.80}",
             owner=owner,
             field=field,
             wanted=wanted,

@@ -10,16 +10,15 @@ which sees through `Shared` exactly.
 
 from __future__ import annotations
 
-import builtins
 import sys
 import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar, dataclass_transform
-from weakref import WeakValueDictionary
 
 from heapwright import _native
+from heapwright.model.annotations import ClassesByName, evaluated
 from heapwright.model.errors import HeapwrightError
 
 C = TypeVar("C")
@@ -27,8 +26,7 @@ C = TypeVar("C")
 ATOMS = (int, float, bool, str, bytes)
 _REFERENCES = {_native.Shared: "s", _native.Weak: "w"}
 
-#: (module, where in it, name) -> node class: how a class finds those that its annotations name before they exist
-_classes: WeakValueDictionary[tuple[str, str, str], type] = WeakValueDictionary()
+_classes = ClassesByName()
 
 
 class InvalidField(HeapwrightError, TypeError):
@@ -115,7 +113,7 @@ def node(cls: type[C]) -> type[C]:
     }
     made: Any = type(cls.__name__, (_native.Node,), body)
     _native.node_seal(made)
-    _classes[_where(made, made.__name__)] = made
+    _classes.add(made)
     return typing.cast("type[C]", made)
 
 
@@ -139,16 +137,12 @@ def settle(cls: Any) -> None:
 def _target(cls: Any, field: Field) -> Any:
     target = field.target
     if isinstance(target, str):
-        target = _classes.get(_where(cls, target))
+        target = _classes.find(cls, target)
         if target is None:
             raise InvalidField(cls.__name__, field.name, f"there is no node class {field.target!r}")
     if target is not None and not issubclass(target, _native.Node):
         raise InvalidField(cls.__name__, field.name, f"{target.__name__} is not a node class")
     return target
-
-
-def _where(cls: Any, name: str) -> tuple[str, str, str]:
-    return cls.__module__, cls.__qualname__.rpartition(".")[0], name
 
 
 def _refuse_subclass(cls: Any, /, **keywords: Any) -> None:
@@ -158,26 +152,12 @@ def _refuse_subclass(cls: Any, /, **keywords: Any) -> None:
 # ---- what annotations say --------------------------------------------------------------------------------------------
 
 
-class _Names(dict[str, Any]):
-    """Names as an annotation sees them; one that does not exist yet stands for itself."""
-
-    def __init__(self, frame: types.FrameType) -> None:
-        super().__init__(vars(builtins) | frame.f_globals | frame.f_locals)
-
-    def __missing__(self, name: str) -> str:
-        return name
-
-
 def _declared(cls: type, frame: types.FrameType) -> Iterator[Field]:
-    names: _Names | None = None
-    for name, annotation in vars(cls).get("__annotations__", {}).items():
-        if isinstance(annotation, str):
-            names = names or _Names(frame)
-            try:
-                annotation = eval(annotation, {}, names)
-            except Exception as error:
-                raise InvalidField(cls.__name__, name, f"{annotation!r} cannot be evaluated ({error})") from error
-        yield _field(cls.__name__, name, annotation, vars(cls).get(name, ...))
+    try:
+        for name, annotation in evaluated(cls, frame):
+            yield _field(cls.__name__, name, annotation, vars(cls).get(name, ...))
+    except ValueError as error:
+        raise InvalidField(cls.__name__, *error.args) from error
 
 
 def _field(owner: str, name: str, annotation: Any, default: Any) -> Field:
