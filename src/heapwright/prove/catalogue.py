@@ -12,6 +12,7 @@ from heapwright.prove import (
     live,
     ownership,
     schedules,
+    sharing,
     smt,
     words,
 )
@@ -28,6 +29,7 @@ _GROUPS = (
     bounded.THEOREMS,
     live.THEOREMS,
     ownership.THEOREMS,
+    sharing.THEOREMS,
     conformance.THEOREMS,
 )
 _ORDER = list(Subject)

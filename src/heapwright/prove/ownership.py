@@ -13,11 +13,11 @@ import subprocess
 from dataclasses import dataclass, replace
 from functools import partial
 
+from heapwright.prove.every_case import TIMEOUT_S, every_case
 from heapwright.prove.faults import Fault, planted
 from heapwright.prove.schedules import explore
 from heapwright.prove.shipped import program
 from heapwright.prove.theorem import (
-    Check,
     Counterexample,
     Finding,
     Grade,
@@ -28,9 +28,6 @@ from heapwright.prove.theorem import (
     Theorem,
     Undecided,
 )
-
-TIMEOUT_S = 600
-
 
 _TESTED_FIRST = Fault(
     "tests-before-it-decrements",
@@ -126,29 +123,6 @@ _WEAKLY = (
 )  # fmt: skip
 
 
-def _of_graphs(law: str, faults: tuple[Fault, ...]) -> Check:
-    def check(size: int, mutant: str | None) -> Finding:
-        patches = tuple(fault.patch for fault in faults if fault.name == mutant)
-        built = program("ownership.c", "shared_graph.c", patches)
-        cases = 0
-        for nodes in range(1, size + 1):
-            try:
-                ran = subprocess.run(
-                    [built, law, str(nodes)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-                )
-            except subprocess.TimeoutExpired as late:
-                raise Undecided(f"{nodes} nodes took more than {TIMEOUT_S} s") from late
-            said = ran.stdout.strip()
-            if ran.returncode == 3 and said.startswith("fails: "):
-                return Counterexample(said.removeprefix("fails: "))
-            if ran.returncode != 0 or not said.startswith("holds: "):
-                raise Undecided(f"the harness ended with {ran.returncode}: {(ran.stderr or said)[-200:]}")
-            cases += int(said.split()[1])
-        return Held(f"{cases:,} graphs with their handles")
-
-    return check
-
-
 def _law(name: str, statement: str, formula: str, law: str, faults: tuple[Fault, ...]) -> Theorem:
     return Theorem(
         name=f"owners-{name}",
@@ -160,7 +134,7 @@ def _law(name: str, statement: str, formula: str, law: str, faults: tuple[Fault,
         scope=Scope("every graph of at most {n} nodes with two references each, every set of handles", 3, 4),
         assumptions=("one thread: the atomic steps are in owners-upgrade, and under a race detector in the tests",),
         mutants=tuple(fault.mutant for fault in faults),
-        check=_of_graphs(law, faults),
+        check=every_case("ownership.c", "shared_graph.c", law, faults, "graphs with their handles"),
     )
 
 

@@ -72,7 +72,8 @@ def sources(patches: tuple[Patch, ...] = ()) -> Path:
         if text.count(old) != 1:
             raise Undecided(f"the fault cannot be planted: {file} has {old!r} {text.count(old)} times, not once")
         texts[file] = text.replace(old, new)
-    shutil.copytree(native() / "core", folder / "core")
+    for room in ("core", "heap", "os"):
+        shutil.copytree(native() / room, folder / room)
     for file, text in texts.items():
         folder.joinpath(file).write_text(text, encoding="utf-8")
     return folder
