@@ -12,7 +12,9 @@ int hw_bind_space(PyObject *module);
 int hw_bind_export(PyObject *module);
 int hw_bind_block(PyObject *module);
 int hw_bind_heap(PyObject *module);
+int hw_bind_share(PyObject *module);
 int hw_bind_shared(PyObject *module);
+int hw_bind_weak(PyObject *module);
 int hw_bind_node(PyObject *module);
 int hw_bind_node_field(PyObject *module);
 int hw_bind_node_graph(PyObject *module);
@@ -43,7 +45,9 @@ static const bind_function BIND[] = {
     hw_bind_export,
     hw_bind_block,
     hw_bind_heap,
+    hw_bind_share,
     hw_bind_shared,
+    hw_bind_weak,
     hw_bind_node,
     hw_bind_node_field,
     hw_bind_node_graph,

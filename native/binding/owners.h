@@ -1,4 +1,4 @@
-/* What shared.c and node.c know of each other: a share may hold a node, and then the node's graph counts with it. */
+/* What the files about shared values and those about nodes know of each other: a share may hold a node, and then the node's graph counts with it. */
 #ifndef HW_BINDING_OWNERS_H
 #define HW_BINDING_OWNERS_H
 
@@ -30,12 +30,12 @@ _Atomic Py_ssize_t *hw_node_weak_handles(PyObject *node);
 /* shared.c. A new handle of a node; NULL with HandleReleased set if the node is dead. */
 PyObject *hw_handle_of_node(PyObject *node);
 
-/* The node that a Shared or Weak is about, borrowed; NULL without an error if it is none of these, closed, or about
- * something else. */
+/* The node that a Shared, or in weak.c a Weak, is about, borrowed; NULL without an error if it is none of these, closed, or
+ * about something else. */
 PyObject *hw_node_of_shared(PyObject *handle);
 PyObject *hw_node_of_weak(PyObject *handle);
 
-/* A new Weak about a node. */
+/* weak.c. A new Weak about a node. */
 PyObject *hw_weak_of_node(PyObject *node);
 
 PyObject *hw_raise_released(const char *what);
