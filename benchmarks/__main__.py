@@ -15,6 +15,7 @@ from benchmarks import (
     pools,
     programs,
     purge,
+    sharing,
     small_blocks,
     startup,
     temporaries,
@@ -43,6 +44,8 @@ def main() -> None:
     arena.main(["--rounds", str(options.rounds), *kept("arena")])
     print("\n## Owners\n")
     owners.main(["--rounds", rounds, "--nodes", "300000", *kept("owners")])
+    print("\n## An array to another process\n")
+    sharing.main(["--rounds", str(5 * options.rounds), *kept("sharing")])
     print("\n## Pools\n")
     pools.main(kept("pools"))
     print("\n## Start-up\n")

@@ -237,7 +237,7 @@ static PyObject *shared_downgrade(SharedObject *self, PyObject *unused) {
 
 static PyObject *shared_reduce(SharedObject *self, PyObject *unused) {
     PyErr_SetString(PyExc_TypeError, "a shared handle counts owners in this process and cannot be pickled. Send its value, "
-                                     "or put the bytes into shared memory");
+                                     "or a handle of its bytes: heapwright.share()");
     return NULL;
 }
 
