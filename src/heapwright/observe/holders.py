@@ -21,10 +21,13 @@ from typing import Any, TypeAlias
 
 from heapwright import _native
 from heapwright.model.call_stack import OURS
-from heapwright.observe.path_in_words import Root, locals_of, path_in_words
+from heapwright.observe.path_in_words import Root, attributes_of, is_a, locals_of, path_in_words
 
 #: Objects to look at before a search is given up. A million take about a second, and 100 MB meanwhile.
 BUDGET = 5_000_000
+
+#: Steps from objects to their holders, where no root leads to them; all together. A million take about two seconds.
+HIDDEN_BUDGET = 300_000
 
 _LEAVES = frozenset({int, float, complex, bool, str, bytes, type(None), CodeType, BuiltinFunctionType})
 
@@ -98,7 +101,7 @@ class _Hidden:
         ours |= search.places.keys()
         self._objects = [thing for thing in gc.get_objects() if id(thing) not in ours]
         self._holders: dict[int, list[Any]] = {}
-        self._budget = BUDGET
+        self._budget = HIDDEN_BUDGET
         known = {id(thing) for thing in self._objects} | {id(self._objects)}
         for holder in self._objects:  # grows meanwhile: by what the collector does not track
             if type(holder) is FrameType:
@@ -123,6 +126,8 @@ class _Hidden:
             around = self._cycle(way[0])
             if around is not None:
                 return f"a cycle that nothing else owns: {path_in_words(around)}, of which {path_in_words(_told(way))}"
+        if self._budget == 0:
+            return "a cycle or C code: too much refers to it, and nothing that is known"
         by_way = f", by way of {path_in_words(_told(nearest))}" if nearest is not None else ""
         return f"no Python object, but C code or an expression that is being computed{by_way}"
 
@@ -165,10 +170,10 @@ def _references(thing: Any) -> Iterable[Any]:
     """Return what an object holds."""
     if type(thing) is Root:
         return list(thing.names.values())
-    if isinstance(thing, _native.Node):
+    if is_a(thing, _native.Node):
         return _native.node_owned(thing)
     held: list[Any] = gc.get_referents(thing)
-    if held or not isinstance(thing, getattr(sys.modules.get("numpy"), "ndarray", ())):
+    if held or not is_a(thing, getattr(sys.modules.get("numpy"), "ndarray", ())):
         return held
     array: Any = thing
     return [array.base, *(array.flat if array.dtype.hasobject else ())]
@@ -179,9 +184,10 @@ def _references(thing: Any) -> Iterable[Any]:
 
 def _roots() -> Iterator[Root]:
     """Yield the modules, and then, since a name in a module lasts longer, the running functions of all threads."""
-    modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
+    modules = [module for module in list(sys.modules.values()) if is_a(module, ModuleType)]
     frames = list(_frames())
-    names = [vars(module) for module in modules] + [frame.f_globals for frame, _ in frames]  # `exec` needs no module
+    names = [attributes_of(module) for module in modules]
+    names += [frame.f_globals for frame, _ in frames]  # which are no module's, where `exec` runs
     for variables in {id(variables): variables for variables in names}.values():
         yield Root(f"module {variables.get('__name__', '?')}", variables, is_module=True)
     for frame, where in frames:

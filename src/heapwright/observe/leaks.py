@@ -6,7 +6,7 @@ import gc
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import compress
 from operator import not_
@@ -212,5 +212,8 @@ def _with_paths(things: list[Any], survivors: list[Survivor]) -> tuple[Survivor,
 def _size_bytes(thing: Any) -> int:
     if is_share(thing):
         value = value_of(thing)
-        return int(getattr(value, "nbytes", None) or sys.getsizeof(value, 0))
+        size = None
+        with suppress(Exception):  # a property of somebody's class
+            size = value.nbytes
+        return size if type(size) is int else sys.getsizeof(value, 0)
     return sys.getsizeof(thing) if isinstance(thing, _native.Node) else int(thing.size_bytes)

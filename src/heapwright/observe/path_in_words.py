@@ -60,7 +60,7 @@ def path_in_words(path: list[Any]) -> str:
         steps.append(_step(path, place))
         place = steps[-1].next
     words = [step.holder + step.name for step in steps if step.holder]
-    if isinstance(path[0], Root) and path[0].is_module and len(steps) > 1 and steps[1].name:
+    if is_a(path[0], Root) and path[0].is_module and len(steps) > 1 and steps[1].name:
         words[:2] = [steps[0].holder + steps[0].name + steps[1].name]  # app.users, and of that the dict['ann']
     if len(words) > 2 * SHOWN_AT_EACH_END + 1:
         words[SHOWN_AT_EACH_END:-SHOWN_AT_EACH_END] = [f"({len(words) - 2 * SHOWN_AT_EACH_END} more)"]
@@ -77,9 +77,9 @@ def what_it_is(thing: Any) -> str:
     """
     if is_share(thing):
         return f"Shared[{_type_name(value_of(thing))}]"
-    if isinstance(thing, _native.Node):
+    if is_a(thing, _native.Node):
         return repr(thing).strip("<>")
-    return f"class {thing.__qualname__}" if isinstance(thing, type) else _type_name(thing)
+    return f"class {thing.__qualname__}" if is_a(thing, type) else _type_name(thing)
 
 
 def is_share(thing: object) -> bool:
@@ -90,6 +90,20 @@ def is_share(thing: object) -> bool:
 def value_of(share: Any) -> Any:
     """Return what the handles of a share own."""
     return next(iter(get_referents(share)), None)
+
+
+def is_a(thing: object, kinds: Any) -> bool:
+    """Say what `isinstance` does, but without asking the object for its ``__class__``: a proxy may do anything then."""
+    return issubclass(type(thing), kinds)
+
+
+def attributes_of(thing: Any) -> dict[str, Any]:
+    """Return an object's own dictionary, without asking its class, which may do anything."""
+    try:
+        found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return {}
+    return found
 
 
 def locals_of(frame: FrameType) -> dict[str, Any]:
@@ -120,12 +134,12 @@ class _Step(NamedTuple):
 def _step(path: list[Any], place: int) -> _Step:
     holder, held, last = path[place], path[place + 1], len(path) - 1
     for kinds, describe in _KINDS:
-        if isinstance(holder, kinds):
+        if is_a(holder, kinds):
             return describe(holder, path, place)
     if type(held) in _BUFFERS and place + 1 < last:
         beyond = next(i for i in range(place + 2, last + 1) if i == last or type(path[i]) not in _BUFFERS)
         return _Step(_type_name(holder), "", beyond)
-    attributes = _attributes(holder)
+    attributes = attributes_of(holder)
     if held is attributes and place + 1 < last:
         return _Step(_type_name(holder), _name_of(path[place + 2], attributes.items()), place + 2)
     return _Step(_type_name(holder), _name_of(held, [*attributes.items(), *_slots(holder)]), place + 1)
@@ -138,13 +152,15 @@ def _of_root(root: Root, path: list[Any], place: int) -> _Step:
 
 def _of_dict(holder: dict[Any, Any], path: list[Any], place: int) -> _Step:
     held = path[place + 1]
-    name = next((f"[{reprlib.repr(key)}]" for key, value in list(dict.items(holder)) if value is held), ", as a key")
+    name = next((f"[{_key(key)}]" for key, value in list(dict.items(holder)) if value is held), ", as a key")
     return _Step(_type_name(holder), name, place + 1)
 
 
-def _of_sequence(holder: Iterable[Any], path: list[Any], place: int) -> _Step:
+def _of_sequence(holder: Any, path: list[Any], place: int) -> _Step:
     held = path[place + 1]
-    name = next((f"[{index}]" for index, value in enumerate(list(holder)) if value is held), "")
+    (kind,) = (kind for kind in (list, tuple, deque) if is_a(holder, kind))
+    items = list(kind.__iter__(holder))  # a subclass may have an __iter__ of its own
+    name = next((f"[{index}]" for index, value in enumerate(items) if value is held), "")
     return _Step(_type_name(holder), name, place + 1)
 
 
@@ -159,7 +175,7 @@ def _of_function(function: FunctionType, path: list[Any], place: int) -> _Step:
 
 
 def _of_class(kind: type, path: list[Any], place: int) -> _Step:
-    if isinstance(path[place + 1], dict) and place + 1 < len(path) - 1:
+    if is_a(path[place + 1], dict) and place + 1 < len(path) - 1:
         return _Step(what_it_is(kind), _name_of(path[place + 2], vars(kind).items()), place + 2)
     return _Step(what_it_is(kind), "", place + 1)
 
@@ -203,6 +219,13 @@ _KINDS: tuple[tuple[Any, Callable[[Any, list[Any], int], _Step]], ...] = (
 )
 
 
+def _key(key: Any) -> str:
+    try:
+        return reprlib.repr(key)
+    except Exception:  # of somebody's class
+        return f"<{_type_name(key)}>"
+
+
 def _type_name(thing: Any) -> str:
     return type(thing).__qualname__
 
@@ -212,19 +235,10 @@ def _name_of(held: Any, names: Iterable[tuple[str, Any]]) -> str:
     return next((f".{name}" for name, value in list(names) if value is held), "")
 
 
-def _attributes(thing: Any) -> dict[str, Any]:
-    """Return an object's own dictionary, without asking its class, which may do anything."""
-    try:
-        found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
-    except AttributeError:
-        return {}
-    return found
-
-
 def _slots(thing: Any) -> Iterable[tuple[str, Any]]:
     for kind in type(thing).__mro__:
         for name, descriptor in vars(kind).items():
-            if isinstance(descriptor, MemberDescriptorType):
+            if is_a(descriptor, MemberDescriptorType):
                 try:
                     yield name, descriptor.__get__(thing)
                 except AttributeError:  # never set
