@@ -34,6 +34,11 @@ EXAMPLES: list[tuple[errors.HeapwrightError, type[Exception], tuple[str, ...]]] 
     (errors.InvalidFree(address=4096, size_bytes=1, reason="foreign"), ValueError, ("another resource",)),
     (errors.BlockFreed(address=4096, size_bytes=7), ValueError, ("0x1000", "7 B")),
     (errors.ViewExported(address=4096, size_bytes=7, exports=2), BufferError, ("2 views are exported",)),
+    (
+        errors.BlockLeased(address=4096, size_bytes=7, exports=2, what="free the block", borrower="the kernel, read 7"),
+        BufferError,
+        ("cannot free the block at 0x1000 (7 B)", "lent to the kernel, read 7", "close the lease"),
+    ),
     (errors.PermissionDenied(wanted="W", permissions="R"), PermissionError, ("W", "protect")),
     (
         errors.OutOfBounds(access="read", offset_bytes=60, size_bytes=8, block_bytes=64),

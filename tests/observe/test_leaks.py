@@ -376,6 +376,13 @@ def test_what_is_allowed(heap: hw.Heap) -> None:
         two()
 
 
+def test_arguments_are_checked_before_anything_runs() -> None:
+    ran = []
+    with pytest.raises(hw.InvalidSize), hw.no_leaks(allow_bytes="a lot"):
+        ran.append(1)
+    assert ran == []
+
+
 def test_many_of_one_kind_are_told_once_and_few_are_left_out(heap: hw.Heap) -> None:
     def same() -> None:
         keep({heap.allocate(8) for _ in range(1000)})

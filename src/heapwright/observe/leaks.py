@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import compress
-from operator import not_
 from typing import Any
 
 from heapwright import _native
@@ -119,10 +118,11 @@ def no_leaks(
         <doctest ...>:4 in main
     ...
     """
+    tolerated = _tolerance(allow_bytes, allow_count)
     watch = Watch()
     try:
         yield
-        survivors = left_since(watch, allow=allow, collect=collect, tolerated=_tolerance(allow_bytes, allow_count))
+        survivors = left_since(watch, allow=allow, collect=collect, tolerated=tolerated)
     finally:
         watch.close()
     if survivors:
@@ -175,17 +175,18 @@ def _tolerance(allow_bytes: Size | None, allow_count: int | None) -> Callable[[l
 
 def _alive(watch: Watch) -> tuple[list[Any], list[Survivor]]:
     """Return what is alive, and of each a description. A block that is shared or lent is told of once, as a block."""
+    found = list(watch.survivors())
+    numbers = {id(thing) for thing, _ in found}
+    borrowers = {id(thing.block): thing.borrower for thing, _ in found if _is_lease(thing)}
     things, survivors = [], []
-    for thing, place in watch.survivors():
-        things.append(thing)
-        survivors.append(Survivor(what_it_is(thing), _size_bytes(thing), place.age_s, place.thread, place.stack))
-    borrowers = {id(thing.block): thing.borrower for thing in things if _is_lease(thing)}
-    for index, thing in enumerate(things):
+    for thing, place in found:
+        if id(_held(thing)) in numbers:
+            continue
         borrower = thing.borrower if _is_lease(thing) else borrowers.get(id(thing), "")
-        survivors[index] = replace(survivors[index], borrower=borrower)
-    numbers = {id(thing) for thing in things}
-    told = [id(_held(thing)) in numbers for thing in things]
-    return list(compress(things, map(not_, told))), list(compress(survivors, map(not_, told)))
+        what, size = what_it_is(thing), _size_bytes(thing)
+        things.append(thing)
+        survivors.append(Survivor(what, size, place.age_s, place.thread, place.stack, borrower))
+    return things, survivors
 
 
 def _held(thing: Any) -> Any:
