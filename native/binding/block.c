@@ -71,10 +71,7 @@ int hw_block_require_live(const BlockObject *self) {
     return -1;
 }
 
-const hw_lender hw_block_lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)pin};
-
-static int block_getbuffer(BlockObject *self, Py_buffer *view, int flags) {
-    view->obj = NULL;
+static int lend(BlockObject *self, hw_lent *bytes) {
     if (hw_block_require_live(self) < 0) return -1;
     int permissions = self->heap->space->space.permissions;
     if (!(permissions & 1)) {
@@ -84,8 +81,13 @@ static int block_getbuffer(BlockObject *self, Py_buffer *view, int flags) {
     }
     /* The pointer stays good while the export lasts: exports > 0 forbids free and move (heap.c), and the view's reference
      * keeps handle, heap and space. Access stays while space->exports > 0 (space.c). */
-    return hw_export((PyObject *)self, &hw_block_lender, self->address, self->size_bytes, !(permissions & 2), view, flags);
+    *bytes = (hw_lent){self->address, self->size_bytes, !(permissions & 2)};
+    return 0;
 }
+
+const hw_lender hw_block_lender = {(hw_lend)lend, (hw_lending)expose, (hw_lending)conceal, (hw_lending)pin};
+
+static int block_getbuffer(PyObject *self, Py_buffer *view, int flags) { return hw_export(self, &hw_block_lender, view, flags); }
 
 static PyObject *block_view(PyObject *self, PyObject *unused) { return PyMemoryView_FromObject(self); }
 
@@ -149,7 +151,7 @@ static PyGetSetDef block_getset[] = {
 };
 
 static PySequenceMethods block_as_sequence = {.sq_length = (lenfunc)block_length};
-static PyBufferProcs block_as_buffer = {(getbufferproc)block_getbuffer, hw_export_released};
+static PyBufferProcs block_as_buffer = {block_getbuffer, hw_export_released};
 
 PyTypeObject HwBlock_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.Block",

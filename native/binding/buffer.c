@@ -83,14 +83,16 @@ static void pin(BufferObject *self) {
     self->pinned = true;
 }
 
-const hw_lender hw_buffer_lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)pin};
-
-static int buffer_getbuffer(BufferObject *self, Py_buffer *view, int flags) {
-    view->obj = NULL;
+static int lend(BufferObject *self, hw_lent *bytes) {
     if (require_live(self) < 0) return -1;
     /* The pointer stays good while the export lasts: it forbids release, and its reference keeps handle, pool, chunk. */
-    return hw_export((PyObject *)self, &hw_buffer_lender, self->address, self->size_bytes, false, view, flags);
+    *bytes = (hw_lent){self->address, self->size_bytes, false};
+    return 0;
 }
+
+const hw_lender hw_buffer_lender = {(hw_lend)lend, (hw_lending)expose, (hw_lending)conceal, (hw_lending)pin};
+
+static int buffer_getbuffer(PyObject *self, Py_buffer *view, int flags) { return hw_export(self, &hw_buffer_lender, view, flags); }
 
 static PyObject *buffer_view(PyObject *self, PyObject *unused) { return PyMemoryView_FromObject(self); }
 
@@ -146,7 +148,7 @@ static PyGetSetDef buffer_getset[] = {
 };
 
 static PySequenceMethods buffer_as_sequence = {.sq_length = (lenfunc)buffer_length};
-static PyBufferProcs buffer_as_buffer = {(getbufferproc)buffer_getbuffer, hw_export_released};
+static PyBufferProcs buffer_as_buffer = {buffer_getbuffer, hw_export_released};
 
 PyTypeObject HwBuffer_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.Buffer",

@@ -35,16 +35,23 @@ static ExportObject *export_new(void) {
     return self;
 }
 
-int hw_export(PyObject *block, const hw_lender *lender, char *address, Py_ssize_t size_bytes, bool readonly, Py_buffer *view,
-              int flags) {
-    if (*hw_leased(block)) { /* every lender's block can be lent */
-        hw_raise_leased(block, address, size_bytes, 1, "view the block");
+static int lend(PyObject *block, const hw_lender *lender, hw_lent *bytes) {
+    if (lender->lend(block, bytes) < 0) return -1;
+    if (!*hw_leased(block)) return 0; /* every lender's block can be lent */
+    hw_raise_leased(block, bytes->address, bytes->size_bytes, 1, "view the block");
+    return -1;
+}
+
+int hw_export(PyObject *block, const hw_lender *lender, Py_buffer *view, int flags) {
+    hw_lent bytes;
+    view->obj = NULL;
+    ExportObject *self = export_new(); /* first: it may run the collector, and finalizers that free the block */
+    if (self == NULL || lend(block, lender, &bytes) < 0) {
+        Py_XDECREF(self);
         return -1;
     }
-    ExportObject *self = export_new();
-    if (self == NULL) return -1;
     if (flags == FORGETFUL) lender->pin(block); /* refused or not: of read-only bytes NumPy asks again, as others do */
-    int result = PyBuffer_FillInfo(view, (PyObject *)self, address, size_bytes, readonly, flags);
+    int result = PyBuffer_FillInfo(view, (PyObject *)self, bytes.address, bytes.size_bytes, bytes.readonly, flags);
     if (result == 0) {
         self->block = Py_NewRef(block);
         self->lender = lender;

@@ -15,16 +15,24 @@
 
 #include <stdbool.h>
 
-/* What a type of block does when it has one view more, one less, and when its handle becomes a view (again: nothing). */
+typedef struct {
+    char *address;
+    Py_ssize_t size_bytes;
+    bool readonly;
+} hw_lent;
+
+/* What a type of block does when somebody wants its bytes (0, or -1 with the error set: it is freed, or may not be read), when it
+ * has one view more, one less, and when its handle becomes a view (again: nothing). While there is a view, it has to keep the
+ * address good. */
+typedef int (*hw_lend)(PyObject *block, hw_lent *bytes);
 typedef void (*hw_lending)(PyObject *block);
 typedef struct {
+    hw_lend lend;
     hw_lending expose, conceal, pin;
 } hw_lender;
 
-/* Fills in a buffer of `size_bytes` at `address`, for bf_getbuffer; 0, or -1 with the error set. The block is alive and may
- * be read; the lender has to keep the address good while there is a view. */
-int hw_export(PyObject *block, const hw_lender *lender, char *address, Py_ssize_t size_bytes, bool readonly, Py_buffer *view,
-              int flags);
+/* bf_getbuffer of a lender: 0, or -1 with the error set. */
+int hw_export(PyObject *block, const hw_lender *lender, Py_buffer *view, int flags);
 
 /* Of each type of block that is lent out. */
 extern const hw_lender hw_block_lender, hw_buffer_lender, hw_region_block_lender;

@@ -77,13 +77,17 @@ static int require_live(const RegionBlockObject *self) {
     return -1;
 }
 
-const hw_lender hw_region_block_lender = {(hw_lending)expose, (hw_lending)conceal, (hw_lending)hw_region_block_pin};
-
-static int block_getbuffer(RegionBlockObject *self, Py_buffer *view, int flags) {
-    view->obj = NULL;
+static int lend(RegionBlockObject *self, hw_lent *bytes) {
     if (require_live(self) < 0) return -1;
     /* The view keeps this, and this the region. */
-    return hw_export((PyObject *)self, &hw_region_block_lender, self->address, self->size_bytes, false, view, flags);
+    *bytes = (hw_lent){self->address, self->size_bytes, false};
+    return 0;
+}
+
+const hw_lender hw_region_block_lender = {(hw_lend)lend, (hw_lending)expose, (hw_lending)conceal, (hw_lending)hw_region_block_pin};
+
+static int block_getbuffer(PyObject *self, Py_buffer *view, int flags) {
+    return hw_export(self, &hw_region_block_lender, view, flags);
 }
 
 static PyObject *block_view(PyObject *self, PyObject *unused) { return PyMemoryView_FromObject(self); }
@@ -131,7 +135,7 @@ static PyGetSetDef block_getset[] = {
 };
 
 static PySequenceMethods block_as_sequence = {.sq_length = (lenfunc)block_length};
-static PyBufferProcs block_as_buffer = {(getbufferproc)block_getbuffer, hw_export_released};
+static PyBufferProcs block_as_buffer = {block_getbuffer, hw_export_released};
 
 PyTypeObject HwRegionBlock_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "heapwright._native.RegionBlock",

@@ -1,8 +1,10 @@
 """Views keep their owner: whatever has an address of a block, the block is neither freed nor moved, and its error says
 where it was allocated."""
 
+import contextlib
 import ctypes
 import gc
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -112,6 +114,17 @@ def test_an_array_that_numpy_makes_without_a_view_pins_the_handle(source: Source
     assert source.heap.statistics().free_bytes >= free
 
 
+def test_an_array_that_numpy_makes_of_read_only_bytes_pins_too() -> None:
+    heap = hw.Heap(hw.AnonymousSpace("1MiB"))
+    block = heap.allocate(64)
+    heap.space.protect(hw.Permissions.READ)
+    array = np.ndarray(64, "u1", buffer=block)
+    assert not array.flags.writeable
+    with pytest.raises(hw.ViewExported) as refused:
+        heap.deallocate(block)
+    assert refused.value.pinned
+
+
 def test_a_pinned_block_goes_back_with_its_handle() -> None:
     heap = hw.Heap(hw.AnonymousSpace("1MiB"))
     block = heap.allocate(64)
@@ -207,6 +220,41 @@ def test_a_buffer_that_has_a_view_of_itself_is_collected() -> None:
     del buffer
     gc.collect()
     assert pool.statistics().block_count == 0
+
+
+@pytest.mark.parametrize("kind", ["heap", "pool", "arena"])
+def test_what_the_collector_frees_while_a_view_is_made_is_not_viewed(kind: str) -> None:
+    class Freeing:
+        def __init__(self, source: Source) -> None:
+            self.source, self.itself = source, self
+
+        def __del__(self) -> None:
+            with contextlib.suppress(hw.ViewExported):
+                self.source.takings[0]()
+
+    thresholds = gc.get_threshold()
+    held: list[memoryview] = []
+    refused = 0
+    for count in range(1, 12):
+        source = Source(kind)
+        held.clear()
+        held += [source.resource.allocate(16).view() for _ in range(100)]  # more exports than are kept for reuse
+        gc.collect()
+        gc.disable()
+        Freeing(source)
+        block, views = source.block, []
+        gc.set_threshold(count)
+        gc.enable()
+        try:
+            views += [block.view(), block.view(), block.view()]
+        except hw.BlockFreed:
+            refused += 1
+        finally:
+            gc.set_threshold(*thresholds)
+        assert len(held) == 100
+        assert not views or all(view.tobytes() == block.read(0, 64) for view in views)
+        views.clear()
+    assert refused > 0 or sys.version_info >= (3, 12)  # where the collector waits for the next instruction
 
 
 def test_an_export_lends_the_bytes_again_and_names_its_block() -> None:

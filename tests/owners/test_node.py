@@ -257,10 +257,10 @@ def addresses_of(record: bytes) -> list[int]:
     found = []
     ranges = re.findall(r"^(\w+)-(\w+) rw-p .* 0 +$", Path("/proc/self/maps").read_text(), re.MULTILINE)
     with Path("/proc/self/mem").open("rb", buffering=0) as memory:
-        for start, end in ranges:
-            memory.seek(int(start, 16))
-            content = memory.read(int(end, 16) - int(start, 16))
-            found += [int(start, 16) + match.start() for match in re.finditer(re.escape(record), content)]
+        for start, end in ((int(start, 16), int(end, 16)) for start, end in ranges):
+            memory.seek(start)
+            content = memory.read(min(end - start, 1 << 30))
+            found += [start + match.start() for match in re.finditer(re.escape(record), content)]
     return found
 
 
