@@ -7,8 +7,8 @@ The array is copied and handed over: `hw.share()` and a handle over a UNIX socke
 shared memory already, and only the handle, or the name, goes over. Each time the worker maps it anew.
 
 Claims: what is not shared yet is copied once, as into a `SharedMemory`; what is there already is not copied. A name is
-cheaper to hand over than a handle, which makes an owner that outlives its sender; how much cheaper is here. Wall time of a
-round trip, since two processes take part; contenders take turns; medians.
+cheaper to hand over than a handle, which makes an owner that outlives its sender; how much cheaper is here. Wall time
+of a round trip, since two processes take part; contenders take turns; medians.
 """
 
 import argparse
