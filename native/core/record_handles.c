@@ -36,9 +36,8 @@ static void map_remove(hw_record_handles *handles, uint32_t slot) {
 
 void hw_record_handles_init(hw_record_handles *handles, hw_record_handle_entry *entries, uint32_t capacity, uint32_t *map,
                             uint32_t map_capacity) {
-    *handles = (hw_record_handles){
-        .entries = entries, .capacity = capacity, .free = HW_HANDLE_NONE, .map = map, .map_capacity = map_capacity};
-    memset(map, 0xFF, (size_t)map_capacity * sizeof *map);
+    *handles = (hw_record_handles){.entries = entries, .capacity = capacity, .free = HW_HANDLE_NONE};
+    hw_record_handles_remap(handles, map, map_capacity);
 }
 
 bool hw_record_handles_no_entry(const hw_record_handles *handles) {

@@ -66,11 +66,9 @@ enum hw_mark_result hw_records_mark_roots(hw_records *records, uint64_t work) {
     const hw_record_handles *handles = &records->handles;
     for (; records->cursor < handles->used; records->cursor++, records->cursor_in_run = 0) {
         const hw_record_handle_entry *entry = &handles->entries[records->cursor];
-        if (work == 0) return HW_MARK_MORE;
-        work--;
-        for (uint64_t roots = hw_record_handle_roots(entry); records->cursor_in_run < roots; records->cursor_in_run++) {
-            if (work == 0 && records->cursor_in_run != 0) return HW_MARK_MORE;
-            work -= work != 0;
+        for (uint64_t roots = hw_record_handle_roots(entry);; records->cursor_in_run++) {
+            if (work-- == 0) return HW_MARK_MORE;
+            if (records->cursor_in_run >= roots) break; /* more, if the entry was a run that was dropped meanwhile */
             hw_record_shade(records, entry->id + records->cursor_in_run);
         }
     }

@@ -72,6 +72,15 @@ static uint64_t set_aside(hw_records *records, hw_record_pool *pool, uint32_t wo
     return looked;
 }
 
+/* Those that were fetched make room for more. */
+static void close_finalizable(hw_records *records) {
+    hw_record_list *list = &records->finalizable;
+    uint32_t waiting = atomic_load_explicit(&list->count, memory_order_relaxed) - records->finalizable_taken;
+    memmove(list->entries, list->entries + records->finalizable_taken, waiting * sizeof *list->entries);
+    atomic_store_explicit(&list->count, waiting, memory_order_relaxed);
+    records->finalizable_taken = 0;
+}
+
 uint64_t hw_records_next_finalizable(hw_records *records) {
     hw_record_list *list = &records->finalizable;
     uint32_t count = atomic_load_explicit(&list->count, memory_order_relaxed);
@@ -79,10 +88,7 @@ uint64_t hw_records_next_finalizable(hw_records *records) {
     bool settled = records->phase < HW_RECORDS_WEAK || records->phase == HW_RECORDS_SWEEP;
     if (count == 0 || !settled) return HW_RECORD_NO_ID;
     uint64_t id = list->entries[records->finalizable_taken++];
-    if (records->finalizable_taken == count) {
-        records->finalizable_taken = 0;
-        atomic_store_explicit(&list->count, 0, memory_order_relaxed);
-    }
+    if (records->finalizable_taken == count) close_finalizable(records);
     /* between being taken and being held by a handle it must not be missed by a cycle that has looked at the roots */
     if (records->barrier & HW_BARRIER_MARKING) hw_record_shade(records, id);
     return id;
@@ -197,6 +203,7 @@ enum hw_mark_result hw_records_sweep(hw_records *records, uint64_t work) {
     case HW_RECORDS_TRACE:
         assert(nothing_is_grey(records));
         clear_weak_handles(records);
+        if (records->finalizable_taken != 0) close_finalizable(records);
         records->phase = HW_RECORDS_WEAK;
         /* fall through */
     case HW_RECORDS_WEAK:

@@ -10,13 +10,14 @@
 #include <string.h>
 
 #include "core/record_check.h"
+#include "core/record_compact.h"
 #include "core/record_sweep.h"
 
 /* ---- types ---------------------------------------------------------------------------------------------------------- */
 
 enum { PAIR, LINK, ANY, LIST, LEAF, TYPES };
 
-enum { NODES = 160, NOBODY = -1, CAPACITY = 192, WORDS = CAPACITY / 64, SPAN_MOST = 2200, HANDLES = 2 * NODES };
+enum { RUNS = 8, RUN_MOST = 12, NODES = 160, NOBODY = -1, CAPACITY = 192, WORDS = CAPACITY / 64, SPAN_MOST = 2200, HANDLES = 2 * NODES + RUNS, MAP = 512 };
 
 typedef struct { /* each record begins so */
     uint32_t number, serial;
@@ -57,9 +58,8 @@ typedef struct {
     const char *name;
     uint32_t slice; /* units of work in a step; 0: cycles are done at once */
     uint8_t promote_after;
-    bool poison;
+    bool poison, compact; /* after every collection */
     uint32_t stack, log, remembered, finalizable; /* capacities */
-    uint32_t compact_every;                       /* operations; 0: never */
 } setup;
 
 enum { SMALL_BYTES = 64, SMALLS = 1024, BIG_BYTES = 9 << 10, BIGS = 24, BLOCKS = SMALLS + BIGS, STACK_MOST = 1 << 13 };
@@ -70,6 +70,11 @@ typedef struct {
     hw_record_pool pools[TYPES];
     node nodes[NODES];
     uint32_t serial;
+    struct {
+        uint32_t slot;
+        int count; /* 0: there is none */
+        int16_t nodes[RUN_MOST];
+    } runs[RUNS];
     bool reachable[NODES], by_handle[NODES]; /* since world_look: from handles and what waits to be finalized; from handles */
 
     struct { /* payload memory */
@@ -81,7 +86,7 @@ typedef struct {
     uint64_t planes[TYPES][7][WORDS], stack[STACK_MOST], log[NODES], remembered[NODES * 2], finalizable[NODES * 2];
     uint64_t scratch[4 * TYPES * WORDS + TYPES * CAPACITY];
     hw_record_handle_entry entries[HANDLES];
-    uint32_t map[4 * HANDLES];
+    uint32_t map[MAP];
     unsigned char memory[TYPES][CAPACITY * 40], blank[TYPES][40];
     _Alignas(16) unsigned char payload[16 + SMALLS * SMALL_BYTES + BIGS * BIG_BYTES];
 } world;
@@ -144,7 +149,7 @@ static void world_init(world *w, const setup *set) {
     records->promote_after = set->promote_after, records->barrier = set->promote_after != 0 ? HW_BARRIER_GENERATIONS : 0;
     records->poison = set->poison;
     records->release_payload = block_free, records->context = w;
-    hw_record_handles_init(&records->handles, w->entries, HANDLES, w->map, 4 * HANDLES);
+    hw_record_handles_init(&records->handles, w->entries, HANDLES, w->map, MAP);
     for (int type = 0; type < TYPES; type++) {
         hw_record_pool *pool = &w->pools[type];
         uint64_t(*planes)[WORDS] = w->planes[type];
@@ -208,6 +213,8 @@ static void model_reach(world *w, bool *reached) {
 
 static void model_mark(world *w) {
     for (int i = 0; i < NODES; i++) w->by_handle[i] = w->nodes[i].known && w->nodes[i].held;
+    for (int r = 0; r < RUNS; r++)
+        for (int i = 0; i < w->runs[r].count; i++) w->by_handle[w->runs[r].nodes[i]] = true;
     model_reach(w, w->by_handle);
     memcpy(w->reachable, w->by_handle, sizeof w->reachable);
     for (uint32_t i = w->records.finalizable_taken; i < w->records.finalizable.count; i++)
@@ -299,6 +306,9 @@ static void world_look(world *w) {
         look_at_handles(w, i);
         if (n->weak != NOBODY && !w->nodes[n->weak].known) n->weak = NOBODY;
     }
+    for (int r = 0; r < RUNS; r++)
+        for (int i = 0; i < w->runs[r].count; i++)
+            assert(w->nodes[w->runs[r].nodes[i]].id == w->entries[w->runs[r].slot].id + (uint64_t)i);
     assert(blocks == w->blocks.count); /* each is somebody's, and nobody's is kept */
 }
 

@@ -51,6 +51,33 @@ static void finish(world *w) {
     }
 }
 
+/* Records move together, but for those of pinned pools: in order, all of them, and nothing is left between. */
+static void compact(world *w) {
+    if (w->records.phase != HW_RECORDS_IDLE) return;
+    bool pinned[TYPES];
+    uint64_t before[NODES], moved = 0, freed = 0;
+    for (int type = 0; type < TYPES; type++) pinned[type] = random_below(4) == 0, freed += pinned[type] ? 0 : w->pools[type].used * w->pools[type].stride_bytes;
+    for (int i = 0; i < NODES; i++) before[i] = w->nodes[i].id;
+    assert(hw_records_compact_bytes(&w->records) <= sizeof w->scratch);
+    hw_records_compacted result = hw_records_compact(&w->records, pinned, w->scratch);
+    world_look(w);
+    for (int type = 0; type < TYPES; type++) {
+        const hw_record_pool *pool = &w->pools[type];
+        if (pinned[type]) continue;
+        assert(pool->used == pool->live);
+        freed -= pool->used * pool->stride_bytes;
+    }
+    for (int i = 0; i < NODES; i++) {
+        const node *n = &w->nodes[i];
+        if (!n->known) continue;
+        assert(!pinned[n->type] || n->id == before[i]);
+        moved += n->id != before[i];
+        for (int j = 0; j < i; j++)
+            if (w->nodes[j].known && w->nodes[j].type == n->type) assert((before[j] < before[i]) == (w->nodes[j].id < n->id));
+    }
+    assert(result.moved == moved && result.freed_bytes == freed);
+}
+
 /* A cycle at once, and what is known after it. */
 static void collect(world *w, bool minor) {
     finish(w);
@@ -64,6 +91,7 @@ static void collect(world *w, bool minor) {
     world_look(w);
     for (int i = 0; i < NODES && !minor; i++)
         if (w->nodes[i].known && w->nodes[i].weak != NOBODY) assert(reachable[w->nodes[i].weak]); /* gone before its finalizer runs */
+    if (w->set->compact) compact(w);
 }
 
 /* ---- operations ------------------------------------------------------------------------------------------------------ */
@@ -89,20 +117,48 @@ static void fill_blob(world *w, node *n) {
     n->blob_bytes = blob.count;
 }
 
+static int unknown(const world *w, int from) {
+    while (from < NODES && w->nodes[from].known) from++;
+    return from;
+}
+
+static void born(world *w, int number, int type, uint32_t index) {
+    node *n = &w->nodes[number];
+    *n = (node){.known = true, .type = (uint8_t)type, .serial = ++w->serial, .id = hw_record_id((uint32_t)type, index),
+                .to = {NOBODY, NOBODY}, .weak = NOBODY};
+    *head_of(w, n->id) = (head){(uint32_t)number, n->serial};
+    if (SHAPES[type].payloads) fill_blob(w, n);
+}
+
 static void make(world *w) {
-    int number = 0, type = (int)random_below(TYPES);
-    while (number < NODES && w->nodes[number].known) number++;
+    int number = unknown(w, 0), type = (int)random_below(TYPES);
     uint32_t index = number == NODES ? HW_RECORD_NONE : hw_record_make(&w->records, (uint32_t)type);
     if (index == HW_RECORD_NONE) {
         collect(w, false);
         return;
     }
-    node *n = &w->nodes[number];
-    *n = (node){.known = true, .type = (uint8_t)type, .serial = ++w->serial, .id = hw_record_id((uint32_t)type, index),
-                .to = {NOBODY, NOBODY}, .weak = NOBODY};
-    *head_of(w, n->id) = (head){(uint32_t)number, n->serial};
-    hold(w, n->id);
-    if (SHAPES[type].payloads) fill_blob(w, n);
+    born(w, number, type, index);
+    hold(w, w->nodes[number].id);
+}
+
+/* Many at once, kept by one entry; or gives them up. */
+static void run(world *w) {
+    uint32_t r = random_below(RUNS);
+    if (w->runs[r].count != 0) {
+        hw_records_drop(&w->records, w->runs[r].slot);
+        w->runs[r].count = 0;
+        return;
+    }
+    int16_t numbers[RUN_MOST];
+    int count = 1 + (int)random_below(RUN_MOST), type = (int)random_below(TYPES), number = -1;
+    for (int i = 0; i < count; i++)
+        if (numbers[i] = (int16_t)(number = unknown(w, number + 1)), number == NODES) return;
+    uint32_t first = hw_record_make_run(&w->records, (uint32_t)type, (uint32_t)count);
+    if (first == HW_RECORD_NONE) return;
+    for (int i = 0; i < count; i++) born(w, numbers[i], type, first + (uint32_t)i);
+    w->runs[r].slot = hw_record_handles_add(&w->records.handles, HW_HANDLE_RUN, w->nodes[numbers[0]].id, (uint64_t)count);
+    memcpy(w->runs[r].nodes, numbers, sizeof numbers);
+    w->runs[r].count = count;
 }
 
 static int type_of_edge(const node *n, int i) { return EDGES[n->type][i].kind == HW_EDGE_WIDE ? NOBODY : EDGES[n->type][i].pool; }
@@ -229,7 +285,7 @@ static void collector(world *w) {
 
 static void (*const OPERATIONS[])(world *) = {
     make, make, make, store, store, store, move, move, load, load, drop, drop, drop, drop, weak_store, weak_load,
-    weak_handle, upgrade, span_store, span_store, blob, finalize, collector, collector, collector, collector,
+    weak_handle, upgrade, span_store, span_store, blob, finalize, run, compact, collector, collector, collector, collector,
 };
 
 /* ---- programs -------------------------------------------------------------------------------------------------------- */
@@ -238,14 +294,14 @@ enum { ENOUGH = 1 << 12 };
 
 static const setup SETUPS[] = {
     {"whole", .stack = ENOUGH, .log = NODES, .finalizable = NODES},
-    {"whole, poisoned", .poison = true, .stack = ENOUGH, .log = NODES, .finalizable = NODES},
+    {"whole, poisoned", .poison = true, .compact = true, .stack = ENOUGH, .log = NODES, .finalizable = NODES},
     {"slices of one", .slice = 1, .poison = true, .stack = ENOUGH, .log = NODES, .finalizable = NODES},
     {"slices of five", .slice = 5, .stack = ENOUGH, .log = NODES, .finalizable = 3},
     {"without room", .poison = true, .stack = 1, .log = NODES, .finalizable = NODES},
     {"slices of one, without room", .slice = 1, .stack = 2, .log = 2, .finalizable = NODES},
     {"slices of three, without a log", .slice = 3, .stack = 20, .log = 0, .finalizable = 1},
     {"generations, 1", .promote_after = 1, .stack = ENOUGH, .log = NODES, .remembered = NODES, .finalizable = NODES},
-    {"generations, 2", .promote_after = 2, .poison = true, .stack = ENOUGH, .log = NODES, .remembered = NODES, .finalizable = NODES},
+    {"generations, 2", .promote_after = 2, .poison = true, .compact = true, .stack = ENOUGH, .log = NODES, .remembered = NODES, .finalizable = NODES},
     {"generations, 3", .promote_after = 3, .stack = ENOUGH, .log = 3, .remembered = 4, .finalizable = NODES},
     {"generations, 4, without room", .promote_after = 4, .poison = true, .stack = 1, .log = 0, .remembered = 1, .finalizable = 1},
 };
@@ -261,6 +317,8 @@ static void program(world *w, const setup *set, uint64_t seed, int operations) {
     while (w->records.finalizable.count != 0) finalize(w);
     for (int i = 0; i < NODES; i++)
         if (w->nodes[i].known && w->nodes[i].held) let_go(w, &w->nodes[i]);
+    for (int r = 0; r < RUNS; r++)
+        if (w->runs[r].count != 0) hw_records_drop(&w->records, w->runs[r].slot), w->runs[r].count = 0;
     for (bool more = true; more;) { /* with nobody holding anything, all of it goes; what has a finalizer after that */
         collect(w, false);
         for (more = false; w->records.finalizable.count != 0; more = true) finalize(w);
@@ -268,7 +326,8 @@ static void program(world *w, const setup *set, uint64_t seed, int operations) {
             if (w->nodes[i].known && w->nodes[i].held) let_go(w, &w->nodes[i]);
     }
     for (int type = 0; type < TYPES; type++) assert(w->pools[type].live == 0 && w->pools[type].total_made == w->pools[type].total_freed);
-    assert(w->blocks.count == 0 && w->records.handles.strong_count == 0 && w->records.handles.weak_count == 0);
+    const hw_record_handles *handles = &w->records.handles;
+    assert(w->blocks.count == 0 && handles->strong_count + handles->weak_count + handles->run_count == 0);
 }
 
 int main(void) {
