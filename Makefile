@@ -63,7 +63,7 @@ type: $(STAMP) ## mypy --strict, and the stub of the extension module against th
 # Each tests/native/test_*.c is a program of its own. `make build/sanitize/test_fit` builds one; tests/test_native_core.py
 # runs them like that. Objects are kept between them.
 NATIVE_TESTS := $(patsubst tests/native/%.c,%,$(wildcard tests/native/test_*.c))
-THREAD_TESTS := test_pooled test_sampler test_shared_graph test_concurrent_pool
+THREAD_TESTS := test_pooled test_sampler test_shared_graph test_concurrent_pool test_records_beside
 
 comma := ,
 # $(1) the folder under build, $(2) the sanitizers

@@ -17,7 +17,11 @@
 
 enum { PAIR, LINK, ANY, LIST, LEAF, TYPES };
 
-enum { RUNS = 8, RUN_MOST = 12, NODES = 160, NOBODY = -1, CAPACITY = 192, WORDS = CAPACITY / 64, SPAN_MOST = 2200, HANDLES = 2 * NODES + RUNS, MAP = 512 };
+#ifndef WORLD_NODES
+#define WORLD_NODES 160
+#endif
+enum { NODES = WORLD_NODES, NOBODY = -1, RUNS = 8, RUN_MOST = 12, SPAN_MOST = 2200 };
+enum { CAPACITY = (NODES + 127) / 64 * 64, WORDS = CAPACITY / 64, HANDLES = 2 * NODES + RUNS, MAP = NODES <= 256 ? 512 : 8192 };
 
 typedef struct { /* each record begins so */
     uint32_t number, serial;
@@ -62,10 +66,11 @@ typedef struct {
     uint32_t stack, log, remembered, finalizable; /* capacities */
 } setup;
 
-enum { SMALL_BYTES = 64, SMALLS = 1024, BIG_BYTES = 9 << 10, BIGS = 24, BLOCKS = SMALLS + BIGS, STACK_MOST = 1 << 13 };
+enum { SMALL_BYTES = 64, SMALLS = 6 * NODES, BIG_BYTES = 9 << 10, BIGS = 24, BLOCKS = SMALLS + BIGS, STACK_MOST = 1 << 13 };
 
 typedef struct {
     const setup *set;
+    bool beside; /* a cycle is another's, so nobody else ends it */
     hw_records records;
     hw_record_pool pools[TYPES];
     node nodes[NODES];
