@@ -32,6 +32,7 @@ int hw_bind_record_field(PyObject *module);
 int hw_bind_record_heap(PyObject *module);
 int hw_bind_record_run(PyObject *module);
 int hw_bind_record_table(PyObject *module);
+int hw_bind_record_weak(PyObject *module);
 
 static const bind_function BIND[] = {
     hw_bind_births,
@@ -65,6 +66,7 @@ static const bind_function BIND[] = {
     hw_bind_record_heap,
     hw_bind_record_run,
     hw_bind_record_table,
+    hw_bind_record_weak,
     NULL,
 };
 

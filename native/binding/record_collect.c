@@ -1,6 +1,8 @@
 /* The collector of a record heap, as its methods: what is due, what is asked for, finalizers, and counts. */
 #include "binding/record_types.h"
 
+#include <errno.h>
+
 /* ---- long operations ------------------------------------------------------------------------------------------------ */
 
 /* Between the two nobody else touches the heap, and the GIL is free: whoever comes waits in hw_record_heap_enter. */
@@ -94,6 +96,32 @@ PyObject *hw_record_step_method(RecordHeapObject *self, PyObject *args, PyObject
     bool ended = hw_record_step(&self->collector, budget_us > 9e15 ? INT64_MAX : (int64_t)(budget_us * 1000));
     if (finalize(self) < 0) return NULL;
     return PyBool_FromLong(ended);
+}
+
+const char HW_RECORD_COMPACT_DOC[] =
+    "compact($self, /)\n--\n\n"
+    "Move the records of each class together, in the order that they are in, and give back the memory that this frees. Handles, "
+    "runs and references go with them; a class of which a column is in use stays as it is. What is unreachable is moved too: "
+    "collect() first. The GIL is free meanwhile.\n\n"
+    "Returns\n-------\nCompacted\n    Records moved, classes that stayed as they are although they have holes, and bytes given back.\n\n"
+    "Raises\n------\nMemoryError\n    There is no memory to work in: half a bit for each record. Nothing has moved.\n\n"
+    "Complexity: O(records and their references).";
+
+PyObject *hw_record_compact_method(RecordHeapObject *self, PyObject *unused) {
+    hw_record_heap_compacted result;
+    if (hw_record_heap_enter(self) < 0) return NULL;
+    PyThreadState *thread = begin_long(self);
+    hw_record_finish(&self->collector);
+    int error = hw_record_heap_compact(&self->collector.heap, &result);
+    end_long(self, thread);
+    if (error == ENOMEM) return PyErr_NoMemory();
+    if (error != 0) return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "giving back memory", "errno", error);
+    if (finalize(self) < 0) return NULL;
+    PyObject *module = PyImport_ImportModule("heapwright.gc.compacted");
+    PyObject *made = module == NULL ? NULL : PyObject_CallMethod(module, "Compacted", "KIn", (unsigned long long)result.moved,
+                                                                 (unsigned)result.pinned, (Py_ssize_t)result.returned_bytes);
+    Py_XDECREF(module);
+    return made;
 }
 
 const char HW_RECORD_TRIM_DOC[] =

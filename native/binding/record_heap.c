@@ -295,6 +295,7 @@ static PyMethodDef METHODS[] = {
     {"_table", (PyCFunction)hw_record_table_method, METH_VARARGS, "_table($self, pool, writable, /)\n--\n\nAll records of a pool, as bytes."},
     {"collect", (PyCFunction)(void (*)(void))hw_record_collect_method, METH_VARARGS | METH_KEYWORDS, HW_RECORD_COLLECT_DOC},
     {"step", (PyCFunction)(void (*)(void))hw_record_step_method, METH_VARARGS | METH_KEYWORDS, HW_RECORD_STEP_DOC},
+    {"compact", (PyCFunction)hw_record_compact_method, METH_NOARGS, HW_RECORD_COMPACT_DOC},
     {"trim", (PyCFunction)hw_record_trim_method, METH_NOARGS, HW_RECORD_TRIM_DOC},
     {"_counters", (PyCFunction)hw_record_counters_method, METH_NOARGS, "_counters($self, /)\n--\n\nCounts, as a dict."},
     {"_pool_counters", (PyCFunction)hw_record_pool_counters_method, METH_O, "_pool_counters($self, pool, /)\n--\n\nCounts of a pool."},

@@ -128,7 +128,8 @@ PyObject *hw_record_step_method(RecordHeapObject *self, PyObject *args, PyObject
 PyObject *hw_record_trim_method(RecordHeapObject *self, PyObject *unused);
 PyObject *hw_record_counters_method(RecordHeapObject *self, PyObject *unused);
 PyObject *hw_record_pool_counters_method(RecordHeapObject *self, PyObject *number);
-extern const char HW_RECORD_COLLECT_DOC[], HW_RECORD_STEP_DOC[], HW_RECORD_TRIM_DOC[];
+PyObject *hw_record_compact_method(RecordHeapObject *self, PyObject *unused);
+extern const char HW_RECORD_COLLECT_DOC[], HW_RECORD_STEP_DOC[], HW_RECORD_COMPACT_DOC[], HW_RECORD_TRIM_DOC[];
 
 /* record_run.c: records that were made together, and their root. */
 PyObject *hw_record_make_run_method(RecordHeapObject *self, PyObject *args);
@@ -143,5 +144,6 @@ int hw_bind_record_field(PyObject *module);
 int hw_bind_record_heap(PyObject *module);
 int hw_bind_record_run(PyObject *module);
 int hw_bind_record_table(PyObject *module);
+int hw_bind_record_weak(PyObject *module);
 
 #endif

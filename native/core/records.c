@@ -93,8 +93,7 @@ void hw_record_barrier(hw_records *records, uint64_t id, uint64_t before) {
     if (records->barrier & HW_BARRIER_GENERATIONS) hw_record_remember(records, id);
 }
 
-uint64_t hw_weak_load(hw_records *records, const hw_record_edge *edge, const void *where) {
-    uint64_t target = hw_edge_load(edge, where);
+uint64_t hw_weak_target(hw_records *records, uint64_t target) {
     if (target == HW_RECORD_NO_ID) return target;
     switch (records->phase) {
     case HW_RECORDS_IDLE:

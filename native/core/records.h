@@ -217,8 +217,12 @@ static inline void hw_edge_store(hw_records *records, uint64_t id, const hw_reco
     else __atomic_store_n((uint32_t *)where, hw_record_index_of(target), __ATOMIC_RELEASE);
 }
 
-/* What a weak edge refers to; none if that is about to be freed. What it returns may be made a handle of. */
-uint64_t hw_weak_load(hw_records *records, const hw_record_edge *edge, const void *where);
+/* What a weak edge, or a weak handle, that says `target` refers to: none if that is about to be freed. What it returns may be
+ * made a handle of. */
+uint64_t hw_weak_target(hw_records *records, uint64_t target);
+static inline uint64_t hw_weak_load(hw_records *records, const hw_record_edge *edge, const void *where) {
+    return hw_weak_target(records, hw_edge_load(edge, where));
+}
 
 /* The span in a field, and the barrier of replacing one with references: all that it refers to is shaded. The old block
  * must stay as it is until the cycle ends (the phase is idle again): a marker may be in it. */

@@ -323,3 +323,18 @@ int hw_record_heap_trim(hw_record_heap *heap, size_t *returned_bytes) {
     *returned_bytes += returned;
     return error;
 }
+
+int hw_record_heap_compact(hw_record_heap *heap, hw_record_heap_compacted *result) {
+    bool pinned[HW_RECORD_POOLS_MAX] = {false};
+    void *scratch = malloc(hw_records_compact_bytes(&heap->records) + 1); /* of no pool, none */
+    *result = (hw_record_heap_compacted){0};
+    if (scratch == NULL) return ENOMEM;
+    for (uint32_t p = 0; p < heap->records.pools_count; p++) {
+        const hw_record_store *store = hw_record_store_of(heap, p);
+        pinned[p] = store->pins != 0;
+        result->pinned += pinned[p] && store->pool.live != store->pool.used;
+    }
+    result->moved = hw_records_compact(&heap->records, pinned, scratch).moved;
+    free(scratch);
+    return hw_record_heap_trim(heap, &result->returned_bytes);
+}

@@ -15,6 +15,7 @@
 #ifndef HW_HEAP_RECORD_HEAP_H
 #define HW_HEAP_RECORD_HEAP_H
 
+#include "core/record_compact.h"
 #include "core/record_sweep.h"
 #include "heap/heap.h"
 
@@ -83,6 +84,15 @@ bool hw_record_heap_tidy(hw_record_heap *heap, size_t most_bytes);
 
 /* The stack has more room: for hw_records_collect. */
 bool hw_record_heap_grow_stack(void *heap);
+
+/* Moves the records of every pool that is not pinned together, and gives back what that leaves behind them. 0 or errno: then
+ * nothing has moved. The phase is idle. */
+typedef struct {
+    uint64_t moved;
+    uint32_t pinned; /* pools with holes that stay as they are, since somebody looks at them */
+    size_t returned_bytes;
+} hw_record_heap_compacted;
+int hw_record_heap_compact(hw_record_heap *heap, hw_record_heap_compacted *result);
 
 /* Gives back the memory behind the last record of every pool, and holes in the payload. 0 or errno; bytes. */
 int hw_record_heap_trim(hw_record_heap *heap, size_t *returned_bytes);

@@ -149,6 +149,7 @@ static bool is_our_turn(hw_record_collector *self) {
 
 /* A piece of work that is the program's, if it is its turn; true when the cycle has ended. */
 static bool slice(hw_record_collector *self, int64_t budget_ns, uint64_t enough) {
+    if (!is_our_turn(self)) return false;
     int64_t before = hw_clock_ns();
     bool ended = false;
     while (!ended && is_our_turn(self)) {

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from heapwright._native import (
         Weak as Weak,
     )
+    from heapwright._native import (
+        WeakRecord as WeakRecord,
+    )
     from heapwright.gc.collectors import (
         Concurrent as Concurrent,
     )
@@ -46,6 +49,9 @@ if TYPE_CHECKING:
     )
     from heapwright.gc.collectors import (
         MarkSweep as MarkSweep,
+    )
+    from heapwright.gc.compacted import (
+        Compacted as Compacted,
     )
     from heapwright.gc.heap import (
         RecordHeap as RecordHeap,
@@ -470,6 +476,7 @@ _HOME: dict[str, str] = {
     "Buddy": "heapwright.strategies.constant_time",
     "Buffer": "heapwright._native",
     "Bump": "heapwright.strategies.bump",
+    "Compacted": "heapwright.gc.compacted",
     "Concurrent": "heapwright.gc.collectors",
     "ConcurrentPool": "heapwright.pools.concurrent",
     "Corrupted": "heapwright.owners.states",
@@ -561,6 +568,7 @@ _HOME: dict[str, str] = {
     "Watch": "heapwright.observe.births",
     "Weak": "heapwright._native",
     "WeakHandle": "heapwright.owners.handle",
+    "WeakRecord": "heapwright._native",
     "WeakRef": "heapwright.gc.types",
     "WorstFit": "heapwright.strategies.fits",
     "WrongRecord": "heapwright.model.record_errors",
@@ -617,6 +625,7 @@ __all__ = [
     "Buddy",
     "Buffer",
     "Bump",
+    "Compacted",
     "Concurrent",
     "ConcurrentPool",
     "Corrupted",
@@ -707,6 +716,7 @@ __all__ = [
     "Watch",
     "Weak",
     "WeakHandle",
+    "WeakRecord",
     "WeakRef",
     "WorstFit",
     "WrongRecord",

@@ -11,6 +11,7 @@ from heapwright.gc.record import layout_of, settle
 from heapwright.gc.run import Run
 from heapwright.gc.statistics import RecordStatistics, read_statistics
 from heapwright.gc.table import Table
+from heapwright.model.errors import ViewExported
 from heapwright.model.record_errors import InvalidRecord
 from heapwright.model.sizes import Size, parse_size
 
@@ -150,8 +151,17 @@ class RecordHeap(_native.RecordHeap):
             self._add(here, vars(here)["__record_kind__"], space, strong, weak)
         self._numbers = numbers
 
-    def _close_holes(self, number: int) -> None:
-        raise NotImplementedError
+    def _close_holes(self, cls: type, number: int) -> None:
+        """Compact, so that a class has no holes."""
+        self.compact()
+        pool = self._pool_counters(number)
+        if pool["live"] != pool["used"]:
+            raise ViewExported(
+                address=0,
+                size_bytes=pool["used"] * pool["stride_bytes"],
+                exports=pool["pins"],
+                what=f"compact {cls.__name__}",
+            )
 
     def __repr__(self) -> str:
         live = sum(len(self[cls]) for cls in self._numbers)

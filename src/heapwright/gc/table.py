@@ -113,7 +113,7 @@ class Table(Generic[C]):
                 f"{self.record_class.__name__}.{name} is of variable size and has no column: read it record by record"
             )
         if not holes and len(self) != self.places:
-            self._heap._close_holes(self._number)
+            self._heap._close_holes(self.record_class, self._number)
         table = self._heap._table(self._number, field.code in _NUMBERS or field.code == "x")
         dtype = np.dtype(f"S{field.size_bytes}") if field.code == "x" else np.dtype(_DTYPES[field.code])
         stride = layout_of(self.record_class).stride_bytes
