@@ -38,6 +38,13 @@ def test_nothing_is_written_where_nothing_is_left_or_nobody_asked() -> None:
     assert run(HEAP + "block = heap.allocate(1000)").stderr == ""
 
 
+def test_a_lease_that_nobody_closed_is_told_with_its_borrower() -> None:
+    done = run(ASK + HEAP + "hw.lease(heap.allocate(1000), 'the kernel, read 7')")
+    assert "1000 B in 1 survivor:" in done.stderr
+    assert "lent to the kernel, read 7, kept by " in done.stderr
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_an_uncaught_error_stays_what_it_is() -> None:
     done = run(ASK + HEAP + "shared = hw.Shared([1]); 1 / 0")
     assert "ZeroDivisionError" in done.stderr
