@@ -30,7 +30,7 @@ def report_leaks_at_exit() -> None:
     ... '''
     >>> print(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stderr)
     heapwright: at the end of process ... there were left 1000 B in 1 survivor:
-    1000 B, 0.0 s old, kept by module __main__.cache['a'] -> Block
+    1000 B, ... s old, kept by module __main__.cache['a'] -> Block
         <string>:5 in <module>
     """
     pid = os.getpid()

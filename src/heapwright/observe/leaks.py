@@ -113,7 +113,7 @@ def no_leaks(
     >>> main()
     Traceback (most recent call last):
     heapwright.observe.leaks.Leaked: 64 KiB in 1 survivor:
-    64 KiB, 0.0 s old, kept by local session of main (<doctest ...>) -> dict['upload'] -> Block
+    64 KiB, ... s old, kept by local session of main (<doctest ...>) -> dict['upload'] -> Block
         <doctest ...>:2 in serve
         <doctest ...>:4 in main
     ...
