@@ -5,14 +5,13 @@
 
 /* ---- long operations ------------------------------------------------------------------------------------------------ */
 
-/* Between the two nobody else touches the heap, and the GIL is free: whoever comes waits in hw_record_heap_enter. */
-static PyThreadState *begin_long(RecordHeapObject *heap) {
+PyThreadState *hw_record_begin_long(RecordHeapObject *heap) {
     heap->state = HW_RECORD_HEAP_BUSY;
     PyThread_acquire_lock(heap->lock, WAIT_LOCK); /* held by nobody, or by one who waited and lets go at once */
     return PyEval_SaveThread();
 }
 
-static void end_long(RecordHeapObject *heap, PyThreadState *thread) {
+void hw_record_end_long(RecordHeapObject *heap, PyThreadState *thread) {
     PyEval_RestoreThread(thread);
     heap->state = HW_RECORD_HEAP_OPEN;
     PyThread_release_lock(heap->lock);
@@ -39,9 +38,9 @@ static int finalize(RecordHeapObject *heap) {
 /* ---- what is due ---------------------------------------------------------------------------------------------------- */
 
 static void collect(RecordHeapObject *heap, bool minor) {
-    PyThreadState *thread = begin_long(heap);
+    PyThreadState *thread = hw_record_begin_long(heap);
     hw_record_collect(&heap->collector, minor);
-    end_long(heap, thread);
+    hw_record_end_long(heap, thread);
 }
 
 int hw_record_heap_pace(RecordHeapObject *heap) {
@@ -50,9 +49,9 @@ int hw_record_heap_pace(RecordHeapObject *heap) {
     if (collector == HW_COLLECT_SLICES || collector == HW_COLLECT_BESIDE) {
         hw_record_pace(&heap->collector); /* a slice is short: no other thread would get far */
     } else {
-        PyThreadState *thread = begin_long(heap);
+        PyThreadState *thread = hw_record_begin_long(heap);
         hw_record_pace(&heap->collector);
-        end_long(heap, thread);
+        hw_record_end_long(heap, thread);
     }
     return finalize(heap);
 }
@@ -110,10 +109,10 @@ const char HW_RECORD_COMPACT_DOC[] =
 PyObject *hw_record_compact_method(RecordHeapObject *self, PyObject *unused) {
     hw_record_heap_compacted result;
     if (hw_record_heap_enter(self) < 0) return NULL;
-    PyThreadState *thread = begin_long(self);
+    PyThreadState *thread = hw_record_begin_long(self);
     hw_record_finish(&self->collector);
     int error = hw_record_heap_compact(&self->collector.heap, &result);
-    end_long(self, thread);
+    hw_record_end_long(self, thread);
     if (error == ENOMEM) return PyErr_NoMemory();
     if (error != 0) return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "giving back memory", "errno", error);
     if (finalize(self) < 0) return NULL;

@@ -179,9 +179,17 @@ static PyObject *heap_handle_at(RecordHeapObject *self, PyObject *args) {
     uint32_t number, index;
     if (parse_index(self, args, "II:_handle_at", &number, &index) < 0) return NULL;
     uint64_t id = hw_record_id(number, index);
-    if (!hw_record_is_live(hw_records_of(self), id))
+    if (!hw_record_is_live(hw_records_of(self), id) || hw_record_is_doomed(hw_records_of(self), id))
         return PyErr_Format(PyExc_IndexError, "there is no %.100s at %u", self->pools[number].class->tp_name, index);
     return hw_record_handle_of(self, id);
+}
+
+/* The records of a word of the planes that somebody may be given. */
+static uint64_t kept_of(RecordHeapObject *self, uint32_t number, uint32_t word) {
+    const hw_records *records = hw_records_of(self);
+    const hw_record_pool *pool = records->pools[number];
+    bool doomed = records->phase == HW_RECORDS_SWEEP && !hw_records_is_swept(records, number, word);
+    return doomed ? pool->allocated[word] & pool->marked[word] : pool->allocated[word];
 }
 
 /* The first live record at or after an index, or None. */
@@ -190,7 +198,7 @@ static PyObject *heap_next_live(RecordHeapObject *self, PyObject *args) {
     if (parse_index(self, args, "II:_next_live", &number, &index) < 0) return NULL;
     const hw_record_pool *pool = hw_records_of(self)->pools[number];
     while (index < pool->used) {
-        uint64_t bits = pool->allocated[index / 64] >> index % 64;
+        uint64_t bits = kept_of(self, number, index / 64) >> index % 64;
         if (bits != 0) return PyLong_FromUnsignedLong(index + (uint32_t)__builtin_ctzll(bits));
         index = (index / 64 + 1) * 64;
     }
@@ -296,6 +304,7 @@ static PyMethodDef METHODS[] = {
     {"collect", (PyCFunction)(void (*)(void))hw_record_collect_method, METH_VARARGS | METH_KEYWORDS, HW_RECORD_COLLECT_DOC},
     {"step", (PyCFunction)(void (*)(void))hw_record_step_method, METH_VARARGS | METH_KEYWORDS, HW_RECORD_STEP_DOC},
     {"compact", (PyCFunction)hw_record_compact_method, METH_NOARGS, HW_RECORD_COMPACT_DOC},
+    {"check", (PyCFunction)hw_record_check_method, METH_NOARGS, HW_RECORD_CHECK_DOC},
     {"trim", (PyCFunction)hw_record_trim_method, METH_NOARGS, HW_RECORD_TRIM_DOC},
     {"_counters", (PyCFunction)hw_record_counters_method, METH_NOARGS, "_counters($self, /)\n--\n\nCounts, as a dict."},
     {"_pool_counters", (PyCFunction)hw_record_pool_counters_method, METH_O, "_pool_counters($self, pool, /)\n--\n\nCounts of a pool."},

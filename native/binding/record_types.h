@@ -78,6 +78,10 @@ static inline int hw_record_heap_enter(RecordHeapObject *heap) {
     return __builtin_expect(heap->state == HW_RECORD_HEAP_OPEN, 1) ? 0 : hw_record_heap_enter_slow(heap);
 }
 
+/* Between the two nobody else touches the heap, and the GIL is free: whoever comes waits in hw_record_heap_enter. record_collect.c */
+PyThreadState *hw_record_begin_long(RecordHeapObject *heap);
+void hw_record_end_long(RecordHeapObject *heap, PyThreadState *thread);
+
 /* The id of a handle's record: HW_RECORD_NO_ID with an error set if the heap is closed. It is good until something may
  * compact: until the next call that may run Python code or make a record. */
 static inline uint64_t hw_record_id_of(RecordObject *self) {
@@ -130,6 +134,10 @@ PyObject *hw_record_counters_method(RecordHeapObject *self, PyObject *unused);
 PyObject *hw_record_pool_counters_method(RecordHeapObject *self, PyObject *number);
 PyObject *hw_record_compact_method(RecordHeapObject *self, PyObject *unused);
 extern const char HW_RECORD_COLLECT_DOC[], HW_RECORD_STEP_DOC[], HW_RECORD_COMPACT_DOC[], HW_RECORD_TRIM_DOC[];
+
+/* record_check.c */
+PyObject *hw_record_check_method(RecordHeapObject *self, PyObject *unused);
+extern const char HW_RECORD_CHECK_DOC[];
 
 /* record_run.c: records that were made together, and their root. */
 PyObject *hw_record_make_run_method(RecordHeapObject *self, PyObject *args);

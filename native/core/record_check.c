@@ -66,13 +66,10 @@ static void trace_from_roots(trace *t) {
 
 /* ---- what each plane says -------------------------------------------------------------------------------------------- */
 
-/* Whether a record is about to be freed, by a sweep that has not come to it; its edges mean nothing any more. */
-static bool is_doomed(const hw_records *records, uint64_t id) {
-    return records->phase == HW_RECORDS_SWEEP && !hw_record_is_marked(records, id) &&
-           !hw_records_is_swept(records, hw_record_pool_of(id), hw_record_index_of(id) / 64);
+/* The edges of a record that is doomed mean nothing any more. */
+static bool is_kept(const hw_records *records, uint64_t id) {
+    return hw_record_is_live(records, id) && !hw_record_is_doomed(records, id);
 }
-
-static bool is_kept(const hw_records *records, uint64_t id) { return hw_record_is_live(records, id) && !is_doomed(records, id); }
 
 /* The words of planes that are wrong, and where: of two planes, the first has to be a subset of the second. */
 static bool is_within(const uint64_t *inner, const uint64_t *outer, const uint64_t *but, uint32_t p, const hw_record_pool *pool,
@@ -155,7 +152,7 @@ static const char *check_edges(const hw_records *records, uint64_t *where) {
         for (uint32_t word = 0; word < words_of(pool); word++)
             for (uint64_t bits = pool->allocated[word]; bits != 0; bits &= bits - 1) {
                 *where = hw_record_id(p, word * 64 + (uint32_t)__builtin_ctzll(bits));
-                const char *broken = is_doomed(records, *where) ? NULL : check_record(records, *where);
+                const char *broken = hw_record_is_doomed(records, *where) ? NULL : check_record(records, *where);
                 if (broken != NULL) return broken;
             }
     }

@@ -65,4 +65,11 @@ static inline bool hw_record_is_marked(const hw_records *records, uint64_t id) {
     return __atomic_load_n(&pool->marked[index / 64], __ATOMIC_RELAXED) >> index % 64 & 1;
 }
 
+/* While sweeping: whether a record is about to be freed by a part of the sweep that has not come to it. It is allocated still, and
+ * nobody may be given it. */
+static inline bool hw_record_is_doomed(const hw_records *records, uint64_t id) {
+    return records->phase == HW_RECORDS_SWEEP && !hw_record_is_marked(records, id) &&
+           !hw_records_is_swept(records, hw_record_pool_of(id), hw_record_index_of(id) / 64);
+}
+
 #endif

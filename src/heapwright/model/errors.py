@@ -378,7 +378,7 @@ class CorruptedHeap(HeapwrightError, RuntimeError):
     ----------
     invariant : str; its name in native/core/fit.h (I1 ... I7) or native/core/ordered.h (O1 ... O6), or for the
         pooled allocator in native/core/page_heap.h and slab.h, for pools in slots.h (F1 ... F7) and depot.h
-        (M1 ... M7)
+        (M1 ... M7); for record heaps in records.h (G1 ... G7), with the class or handle that it was found at
     offset_bytes : int; where in the space
     """
 
