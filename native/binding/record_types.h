@@ -1,5 +1,5 @@
 /* What the files about records share: record.c (handles), record_field.c (their fields), record_span.c (fields of variable
- * size), record_heap.c (the heap), record_collect.c (its collector), record_table.c (all records of a type, as bytes).
+ * size), record_heap.c (the heap), record_collect.c (its collector), record_report.c (what reports ask), record_table.c (all records of a type, as bytes).
  *
  * Who keeps whom: a handle keeps its heap, a table too; a heap keeps the classes of its records and their spaces. A handle
  * is a root of the heap while it lives, so no record dies that somebody holds; there is at most one handle of a record. */
@@ -124,6 +124,10 @@ PyObject *hw_record_array_shorten(RecordFieldObject *field, PyObject *args);
 uint32_t hw_record_pool_number(RecordHeapObject *heap, PyObject *class); /* HW_RECORD_NONE with an error set */
 PyObject *hw_raise_record_full(RecordHeapObject *heap, uint64_t size_bytes, int error);
 
+/* record_collect.c: between the two nobody else touches the heap, and the GIL is free: whoever comes waits in hw_record_heap_enter. */
+PyThreadState *hw_record_begin_long(RecordHeapObject *heap);
+void hw_record_end_long(RecordHeapObject *heap, PyThreadState *thread);
+
 /* record_collect.c: what is due before something is made, and the finalizers after. 0 or -1. */
 int hw_record_heap_pace(RecordHeapObject *heap);
 int hw_record_heap_make_room(RecordHeapObject *heap); /* a whole collection, after which a request that failed is tried again */
@@ -143,6 +147,13 @@ extern const char HW_RECORD_CHECK_DOC[];
 PyObject *hw_record_make_run_method(RecordHeapObject *self, PyObject *args);
 PyObject *hw_record_fill_references_method(RecordHeapObject *self, PyObject *args);
 int hw_record_heap_make_records(RecordHeapObject *self, uint32_t number, uint32_t count, uint32_t *first);
+
+/* record_report.c */
+PyObject *hw_record_why_alive_method(RecordHeapObject *self, PyObject *record);
+PyObject *hw_record_dominators_method(RecordHeapObject *self, PyObject *unused);
+PyObject *hw_record_cycles_method(RecordHeapObject *self, PyObject *args);
+PyObject *hw_record_references_method(RecordHeapObject *self, PyObject *args);
+PyObject *hw_record_roots_method(RecordHeapObject *self, PyObject *unused);
 
 /* record_table.c */
 PyObject *hw_record_table_method(RecordHeapObject *self, PyObject *args);

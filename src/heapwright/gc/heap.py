@@ -8,8 +8,8 @@ from typing import Any, Self, TypeVar
 from heapwright import _native
 from heapwright.gc.collectors import Collecting, MarkSweep, policy
 from heapwright.gc.record import layout_of, settle
+from heapwright.gc.reports import Reports
 from heapwright.gc.run import Run
-from heapwright.gc.statistics import RecordStatistics, read_statistics
 from heapwright.gc.table import Table
 from heapwright.model.errors import ViewExported
 from heapwright.model.record_errors import InvalidRecord
@@ -25,7 +25,7 @@ def _anonymous(size_bytes: int) -> _native.Space:
     return _native.Space(size_bytes, _PAGE, False, _READ_WRITE)
 
 
-class RecordHeap(_native.RecordHeap):
+class RecordHeap(Reports):
     """Records of any number of classes, garbage-collected.
 
     A record is reachable through a handle in Python, a run, or a reference from a reachable record. All else is freed
@@ -78,7 +78,6 @@ class RecordHeap(_native.RecordHeap):
     collector: Collecting
     capacity_bytes: int
     _space: Callable[[int], _native.Space]
-    _numbers: dict[type, int]
 
     def __getitem__(self, cls: type[C]) -> Table[C]:
         """Return all records of a class: its columns, and its records by place."""
@@ -122,10 +121,6 @@ class RecordHeap(_native.RecordHeap):
         run = Run(self[cls], self._make_run(cls, length_of(columns)))
         fill(self, self._number(cls), layout, run, columns)
         return run
-
-    def statistics(self) -> RecordStatistics:
-        """Return the figures of now: bytes, records, cycles, and how long the program waited."""
-        return read_statistics(self, self._numbers)
 
     def _number(self, cls: type) -> int:
         if cls not in self._numbers:

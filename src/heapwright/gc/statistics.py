@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from heapwright.gc.heap import RecordHeap
+    from heapwright import _native
 
 PHASES = ("idle", "roots", "trace", "weak", "finalize", "weak again", "sweep")
 
@@ -76,7 +76,7 @@ class RecordStatistics:
     pauses: PauseStatistics
 
 
-def read_statistics(heap: RecordHeap, numbers: Mapping[type, int]) -> RecordStatistics:
+def read_statistics(heap: _native.RecordHeap, numbers: Mapping[type, int]) -> RecordStatistics:
     """Return the figures of now."""
     counters = heap._counters()
     classes = {}
