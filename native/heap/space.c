@@ -17,16 +17,18 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 static bool is_set(const hw_space *space, size_t page) { return space->committed[page / 64] >> (page % 64) & 1; }
 
-/* The first run of committed (or, if !set, not committed) pages in [from, end); empty if there is none. */
-static run next_run(const hw_space *space, size_t from, size_t end, bool set) {
-    uint64_t skip = set ? 0 : UINT64_MAX; /* a word in which nothing of the kind begins */
+/* The first committed (or, if !set, not committed) page in [from, end); `end` if there is none. */
+static size_t next_page(const hw_space *space, size_t from, size_t end, bool set) {
+    uint64_t skip = set ? 0 : UINT64_MAX; /* a word with no such page */
     while (from < end && is_set(space, from) != set)
         from = from % 64 == 0 && space->committed[from / 64] == skip ? from + 64 : from + 1;
-    run found = {from < end ? from : end, from < end ? from : end};
-    while (found.end < end && is_set(space, found.end) == set)
-        found.end = found.end % 64 == 0 && space->committed[found.end / 64] == ~skip ? found.end + 64 : found.end + 1;
-    if (found.end > end) found.end = end;
-    return found;
+    return least(from, end);
+}
+
+/* The first run of them; empty if there is none. */
+static run next_run(const hw_space *space, size_t from, size_t end, bool set) {
+    size_t first = next_page(space, from, end, set);
+    return (run){first, next_page(space, first, end, !set)};
 }
 
 static void mark(hw_space *space, run pages, bool set) {
@@ -99,7 +101,7 @@ int hw_space_commit(hw_space *space, size_t offset, size_t size_bytes) {
     if (space->committed_bytes > space->peak_committed_bytes) space->peak_committed_bytes = space->committed_bytes;
     if (missing.end * page > space->reach_bytes) space->reach_bytes = missing.end * page;
     size_t prefix = space->prefix_bytes / page;
-    if (missing.first <= prefix) space->prefix_bytes = next_run(space, prefix, space->size_bytes / page, false).first * page;
+    if (missing.first <= prefix) space->prefix_bytes = next_page(space, prefix, space->size_bytes / page, false) * page;
     return 0;
 }
 

@@ -1,4 +1,5 @@
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,13 @@ def test_the_address_space_goes_when_the_last_user_goes() -> None:
     assert mapped(address)
     del view
     assert not mapped(address)
+
+
+def test_a_first_block_costs_the_same_in_a_space_of_any_size() -> None:
+    def faults(size: str) -> int:
+        heap = hw.Heap(hw.AnonymousSpace(size))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        heap.allocate(10)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert faults("256GiB") < faults("1GiB") + 64  # the map of its pages has 2,048, and is not looked through
