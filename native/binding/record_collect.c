@@ -154,13 +154,13 @@ PyObject *hw_record_counters_method(RecordHeapObject *self, PyObject *unused) {
     const hw_record_heap *heap = &c->heap;
     PyObject *buckets = pause_buckets(&c->pauses);
     if (buckets == NULL) return NULL;
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:i,s:N}",
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:i,s:N}",
         "capacity_bytes", (unsigned long long)heap->capacity_bytes, "used_bytes", (unsigned long long)heap->used_bytes,
         "peak_used_bytes", (unsigned long long)heap->peak_bytes, "payload_bytes", (unsigned long long)heap->payload_bytes,
         "made_bytes", (unsigned long long)heap->made_bytes, "base_bytes", (unsigned long long)c->base_bytes,
         "allowance_bytes", (unsigned long long)c->allowance_bytes, "largest_request_bytes", (unsigned long long)heap->largest_request_bytes,
         "whole_cycles", (unsigned long long)c->whole_cycles, "minor_cycles", (unsigned long long)c->minor_cycles,
-        "hurried_cycles", (unsigned long long)c->hurried, "freed_records", (unsigned long long)c->freed_records,
+        "hurried_cycles", (unsigned long long)c->hurried, "compactions", (unsigned long long)c->compactions, "freed_records", (unsigned long long)c->freed_records,
         "pauses", (unsigned long long)c->pauses.count, "pause_total_ns", (unsigned long long)c->pauses.total_ns,
         "pause_longest_ns", (unsigned long long)c->pauses.longest_ns, "barrier_hits", (unsigned long long)heap->records.barrier_hits,
         "handles", heap->records.handles.strong_count, "runs", heap->records.handles.run_count,

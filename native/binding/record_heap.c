@@ -218,18 +218,18 @@ static PyObject *heap_live_bits(RecordHeapObject *self, PyObject *argument) {
 static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     unsigned long long capacity_bytes, minimum_bytes, nursery_bytes;
     long long budget_ns;
-    double growth;
+    double growth, compact_above;
     int collector, automatic;
     unsigned int promote_after, every;
     int poison;
-    if (!PyArg_ParseTuple(args, "KpipKdKLII:RecordHeap", &capacity_bytes, &poison, &collector, &automatic, &minimum_bytes, &growth, &nursery_bytes,
-                          &budget_ns, &promote_after, &every))
+    if (!PyArg_ParseTuple(args, "KpipKdKLIId:RecordHeap", &capacity_bytes, &poison, &collector, &automatic, &minimum_bytes, &growth, &nursery_bytes,
+                          &budget_ns, &promote_after, &every, &compact_above))
         return NULL;
     RecordHeapObject *self = (RecordHeapObject *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     self->state = HW_RECORD_HEAP_CLOSED;
     self->lock = PyThread_allocate_lock();
-    hw_record_policy policy = {(enum hw_collector)collector, automatic, minimum_bytes, growth, nursery_bytes, budget_ns, every};
+    hw_record_policy policy = {(enum hw_collector)collector, automatic, minimum_bytes, growth, nursery_bytes, budget_ns, every, compact_above};
     int error = self->lock == NULL ? ENOMEM : hw_record_collector_open(&self->collector, capacity_bytes, (uint8_t)promote_after, policy);
     if (error == 0) {
         self->state = HW_RECORD_HEAP_OPEN;

@@ -52,6 +52,20 @@ static uint64_t until_due(const hw_record_collector *self) {
 
 static void look_later(hw_record_collector *self) { self->look_at_bytes = self->heap.made_bytes + until_due(self); }
 
+/* Compacts where holes are more than the policy lets be. Without memory for it they stay. */
+static void compact_if_due(hw_record_collector *self) {
+    uint64_t holes = 0, places = 0;
+    hw_record_heap_compacted result;
+    for (uint32_t p = 0; p < self->heap.records.pools_count; p++) {
+        const hw_record_store *store = hw_record_store_of(&self->heap, p);
+        if (store->pins != 0) continue;
+        holes += (uint64_t)(store->pool.used - store->pool.live) * store->pool.stride_bytes;
+        places += (uint64_t)store->pool.used * store->pool.stride_bytes;
+    }
+    if (holes == 0 || (double)holes <= self->policy.compact_above * (double)places) return;
+    if (hw_record_heap_compact(&self->heap, &result) == 0) self->compactions++;
+}
+
 /* After a whole cycle, L and T are new. */
 static void settle(hw_record_collector *self, bool minor) {
     hw_record_heap *heap = &self->heap;
@@ -67,6 +81,7 @@ static void settle(hw_record_collector *self, bool minor) {
     self->base_bytes = heap->used_bytes;
     self->allowance_bytes = allowance > 0x1p62 ? (uint64_t)1 << 62 : (uint64_t)allowance;
     if (self->allowance_bytes < self->policy.minimum_bytes) self->allowance_bytes = self->policy.minimum_bytes;
+    compact_if_due(self);
 }
 
 static void begin(hw_record_collector *self, bool minor) {

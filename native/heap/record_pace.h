@@ -32,6 +32,7 @@ typedef struct {
     uint64_t nursery_bytes;  /* made between minor collections */
     int64_t budget_ns;       /* a slice is not longer, if P1 lets it */
     uint32_t every;          /* stress: a collection, or a slice, every so many requests; 0: none */
+    double compact_above;    /* part of the places that are holes, from which on a whole cycle is followed by a compaction; 1: never */
 } hw_record_policy;
 
 #define HW_PAUSE_BUCKETS 40 /* of 2^i ns and more */
@@ -49,7 +50,7 @@ typedef struct {
     uint64_t minor_made_bytes, begun_made_bytes; /* heap.made_bytes at the last collection; when the cycle began */
     uint64_t look_at_bytes;  /* of heap.made_bytes: nothing is due before */
     uint64_t work_total, work_done; /* of the cycle under way, about */
-    uint64_t whole_cycles, minor_cycles, hurried; /* hurried: ended because T was made */
+    uint64_t whole_cycles, minor_cycles, compactions, hurried; /* hurried: ended because T was made */
     uint64_t freed_records, cycle_live; /* by all cycles; live when it began */
     uint32_t requests;       /* looks, under stress */
     bool marked_beside;      /* in this cycle */

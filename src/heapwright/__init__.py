@@ -39,6 +39,9 @@ if TYPE_CHECKING:
         WeakRecord as WeakRecord,
     )
     from heapwright.gc.collectors import (
+        Collector as Collector,
+    )
+    from heapwright.gc.collectors import (
         Concurrent as Concurrent,
     )
     from heapwright.gc.collectors import (
@@ -476,6 +479,7 @@ _HOME: dict[str, str] = {
     "Buddy": "heapwright.strategies.constant_time",
     "Buffer": "heapwright._native",
     "Bump": "heapwright.strategies.bump",
+    "Collector": "heapwright.gc.collectors",
     "Compacted": "heapwright.gc.compacted",
     "Concurrent": "heapwright.gc.collectors",
     "ConcurrentPool": "heapwright.pools.concurrent",
@@ -625,6 +629,7 @@ __all__ = [
     "Buddy",
     "Buffer",
     "Bump",
+    "Collector",
     "Compacted",
     "Concurrent",
     "ConcurrentPool",

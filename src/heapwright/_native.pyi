@@ -553,6 +553,7 @@ class RecordHeap:
         budget_ns: int,
         promote_after: int,
         every: int,
+        compact_above: float,
         /,
     ) -> Self: ...
     def new(self, cls: type[_T], /, **fields: Any) -> _T: ...

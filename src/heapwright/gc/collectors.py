@@ -18,9 +18,11 @@ against programs that are made to break it.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from heapwright.model.sizes import Size, parse_size
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +40,15 @@ class MarkSweep:
         False: only when `collect` is called.
     every
         For tests: also at every so many allocations; 0 for not.
+    compact_above
+        A whole cycle is followed by a compaction where more than this part of the places is holes; 1.0: never.
     """
 
     growth: float = 1.0
     minimum: Size = "4MiB"
     automatic: bool = True
     every: int = 0
+    compact_above: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the figures."""
@@ -62,7 +67,7 @@ class Generational:
         Bytes that are made between minor collections.
     promote_after
         Minor collections that a record survives before it is old, 1 to 4.
-    growth, minimum, automatic, every
+    growth, minimum, automatic, every, compact_above
         As of `MarkSweep`, for whole collections.
     """
 
@@ -72,6 +77,7 @@ class Generational:
     minimum: Size = "4MiB"
     automatic: bool = True
     every: int = 0
+    compact_above: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the figures."""
@@ -89,7 +95,7 @@ class Incremental:
     budget_us
         Microseconds that a slice takes, about. Where the program makes records faster than slices free them, the bound
         on memory goes first: `statistics().hurried_cycles` says how often.
-    growth, minimum, automatic, every
+    growth, minimum, automatic, every, compact_above
         As of `MarkSweep`.
     """
 
@@ -98,6 +104,7 @@ class Incremental:
     minimum: Size = "4MiB"
     automatic: bool = True
     every: int = 0
+    compact_above: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the figures."""
@@ -114,7 +121,7 @@ class Concurrent:
     ----------
     budget_us
         As of `Incremental`, for these two.
-    growth, minimum, automatic, every
+    growth, minimum, automatic, every, compact_above
         As of `MarkSweep`.
     """
 
@@ -123,6 +130,7 @@ class Concurrent:
     minimum: Size = "4MiB"
     automatic: bool = True
     every: int = 0
+    compact_above: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the figures."""
@@ -131,12 +139,28 @@ class Concurrent:
             raise ValueError(f"budget_us is a time, not {self.budget_us}")
 
 
+class Collector(Protocol):
+    """What a heap that collects garbage does: `RecordHeap` does it with each of the collectors above."""
+
+    def new(self, cls: type[C], /, **fields: Any) -> C:
+        """Make an object of a class."""
+
+    def collect(self) -> int:
+        """Free what is unreachable; return how many objects."""
+
+    def step(self, budget_us: float = 500) -> bool:
+        """Do a part of that, in about so long; return whether a cycle has ended."""
+
+    def statistics(self) -> Any:
+        """Return figures."""
+
+
 Collecting = MarkSweep | Generational | Incremental | Concurrent
 
 _NUMBERS: dict[type, int] = {MarkSweep: 0, Generational: 1, Incremental: 2, Concurrent: 3}
 
 
-def policy(collector: Collecting) -> tuple[int, bool, int, float, int, int, int, int]:
+def policy(collector: Collecting) -> tuple[int, bool, int, float, int, int, int, int, float]:
     """Return what native/heap/record_pace.h knows of a collector, in the order of its constructor."""
     if type(collector) not in _NUMBERS:
         raise TypeError(
@@ -152,6 +176,7 @@ def policy(collector: Collecting) -> tuple[int, bool, int, float, int, int, int,
         round(values.get("budget_us", 0) * 1000),
         values.get("promote_after", 0),
         collector.every,
+        collector.compact_above,
     )
 
 
@@ -160,5 +185,7 @@ def _check(collector: Any) -> None:
         raise ValueError(f"growth is a part of what is in use, more than 0, not {collector.growth}")
     if parse_size(collector.minimum) < 1:
         raise ValueError("minimum is 1 byte at least")
+    if not 0 <= collector.compact_above <= 1:
+        raise ValueError(f"compact_above is a part of the places, 0 to 1, not {collector.compact_above}")
     if collector.every < 0:
         raise ValueError(f"every is 0 or more, not {collector.every}")

@@ -69,6 +69,7 @@ class RecordStatistics:
     phase: str  #: of the cycle under way; "idle": none is
     whole_cycles: int
     minor_cycles: int
+    compactions: int  #: that followed cycles
     hurried_cycles: int  #: ended at once, since the bound came before the budget
     freed_records: int
     barrier_hits: int  #: stores that had something to do for the collector
@@ -97,7 +98,15 @@ def read_statistics(heap: _native.RecordHeap, numbers: Mapping[type, int]) -> Re
         histogram=tuple((1 << i, count) for i, count in enumerate(counters["pause_buckets"]) if count),
     )
     same = ("capacity_bytes", "used_bytes", "peak_used_bytes", "payload_bytes", "made_bytes", "handles", "runs")
-    more = ("whole_cycles", "minor_cycles", "hurried_cycles", "freed_records", "barrier_hits", "remembered")
+    more = (
+        "whole_cycles",
+        "minor_cycles",
+        "compactions",
+        "hurried_cycles",
+        "freed_records",
+        "barrier_hits",
+        "remembered",
+    )
     return RecordStatistics(
         bound_bytes=counters["base_bytes"] + counters["allowance_bytes"] + counters["largest_request_bytes"],
         classes=classes,

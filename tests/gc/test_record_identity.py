@@ -1,0 +1,100 @@
+"""Handles: one for a record, whatever way led to it; weak knowledge; and what is left of them when the heap closes."""
+
+import gc
+import subprocess
+import sys
+import textwrap
+import weakref
+from typing import Any
+
+import pytest
+
+import heapwright as hw
+
+
+@hw.record
+class Node:
+    key: hw.i64
+    next: hw.Ref["Node"]
+
+
+def test_a_record_has_one_handle() -> None:
+    heap = hw.RecordHeap()
+    first = heap.new(Node, key=1)
+    first.next = first
+    assert first.next is first
+    assert {first, first.next} == {first}
+    assert heap[Node][0] is first
+
+
+def test_python_and_its_collector_agree_on_what_a_handle_is() -> None:
+    program = """
+        import gc, random, heapwright as hw
+        @hw.record
+        class Node:
+            key: int
+            next: hw.Ref["Node"]
+        for collector in (hw.MarkSweep, hw.Generational, hw.Incremental, hw.Concurrent):
+            heap, kept = hw.RecordHeap(collector(every=1, compact_above=0.0), poison=True), []
+            for i in range(300):
+                kept.append(heap.new(Node, key=i, next=random.choice(kept) if kept else None))
+                if len(kept) > 20:
+                    kept.pop(random.randrange(20))
+                if i % 50 == 0:
+                    gc.collect()
+            assert all(node.next is None or node.next.key < node.key for node in kept)
+    """
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(program)],
+        env={"PYTHONMALLOC": "debug"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_class_of_records_that_holds_its_heap_goes() -> None:
+    def make() -> Any:
+        @hw.record
+        class Local:
+            me: hw.Ref["Local"]
+
+        heap = hw.RecordHeap()
+        local = heap.new(Local)
+        local.me = local
+        Local.heap = heap  # type: ignore[attr-defined]
+        return weakref.ref(Local)
+
+    gone = make()
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_weak_record_is_about_the_record_and_not_its_handle() -> None:
+    heap = hw.RecordHeap(poison=True)
+    first = heap.new(Node, key=1, next=heap.new(Node, key=2))
+    weak = hw.WeakRecord(first.next)
+    heap.collect()
+    heap.compact()
+    second = weak.upgrade()
+    assert second is not None
+    assert second.key == 2
+    first.next = None
+    heap.collect()
+    assert weak.upgrade() is second
+    del second
+    heap.collect()
+    assert weak.upgrade() is None
+
+
+def test_what_is_left_of_a_closed_heap_says_so() -> None:
+    heap = hw.RecordHeap()
+    node, run = heap.new(Node, key=1), heap.extend(Node, key=[1, 2])
+    weak = hw.WeakRecord(node)
+    heap.close()
+    heap.close()
+    for use in (lambda: node.key, lambda: run[0], weak.upgrade, heap.collect, lambda: heap.new(Node, key=2)):
+        with pytest.raises(hw.HandleReleased):
+            use()
+    assert repr(node) == "<Node of a closed heap>"
