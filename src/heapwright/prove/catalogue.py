@@ -11,6 +11,7 @@ from heapwright.prove import (
     life,
     live,
     ownership,
+    records,
     schedules,
     sharing,
     smt,
@@ -30,6 +31,7 @@ _GROUPS = (
     live.THEOREMS,
     ownership.THEOREMS,
     sharing.THEOREMS,
+    records.THEOREMS,
     conformance.THEOREMS,
 )
 _ORDER = list(Subject)

@@ -93,9 +93,9 @@ def compiler() -> str:
     return found
 
 
-def _closure(folder: Path, start: str) -> list[Path]:
-    """Return a source file and those of all the headers that it leads to."""
-    seen, todo = {start}, [start]
+def _closure(folder: Path, *starts: str) -> list[Path]:
+    """Return source files and those of all the headers that they lead to."""
+    seen, todo = set(starts), list(starts)
     while todo:
         text = folder.joinpath(todo.pop()).read_text(encoding="utf-8")
         for header in re.findall(r'^#include "(core/\w+)\.h"', text, re.MULTILINE):
@@ -116,8 +116,10 @@ def _built(files: list[Path], options: list[str], target: Path) -> Path:
 
 
 @cache
-def program(harness: str, core: str, patches: tuple[Patch, ...] = (), sanitize: tuple[str, ...] | None = None) -> Path:
-    """Return a program: a harness over one file of the core, with the patches in it.
+def program(
+    harness: str, core: str | tuple[str, ...], patches: tuple[Patch, ...] = (), sanitize: tuple[str, ...] | None = None
+) -> Path:
+    """Return a program: a harness over one file of the core or several, with the patches in it.
 
     Built as `sanitize` says, or else without patches under UBSan, and with them plainly.
 
@@ -127,7 +129,10 @@ def program(harness: str, core: str, patches: tuple[Patch, ...] = (), sanitize: 
         It does not compile.
     """
     folder = sources(patches)
-    files = [HARNESS / harness, *_closure(folder, f"core/{core}")]
+    files = [
+        HARNESS / harness,
+        *_closure(folder, *(f"core/{file}" for file in ([core] if isinstance(core, str) else core))),
+    ]
     target = Path(_workshop().name, f"{folder.name}-{Path(harness).stem}")
     if sanitize is None:
         sanitize = () if patches else SANITIZE
