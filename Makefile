@@ -115,7 +115,7 @@ build/bench/%.so: benchmarks/native/preload/%.c
 	@mkdir -p $(@D)
 	$(CC) $(STRICT) -O2 -fPIC -shared $< -o $@
 
-BENCH_NATIVE := build/bench/fits build/bench/small_blocks
+BENCH_NATIVE := build/bench/fits build/bench/small_blocks build/bench/records
 bench-native: $(BENCH_NATIVE) ## what allocations cost in C, beside glibc, mimalloc and tcmalloc
 	$(RUN_EACH)
 
