@@ -282,9 +282,7 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     int strategy;
     Py_ssize_t alignment, blocks = 0;
     if (!PyArg_ParseTuple(args, "O!in|n:Heap", &HwSpace_Type, &space, &strategy, &alignment, &blocks)) return NULL;
-    if (space->heap != NULL)
-        return hw_raise("SpaceInUse", "{s:K,s:n}", "address", (unsigned long long)(uintptr_t)space->space.base, "size_bytes",
-                        (Py_ssize_t)space->space.size_bytes);
+    if (hw_space_require_free(space) < 0) return NULL;
     if (strategy < HW_FIRST_FIT || strategy >= HW_STRATEGIES || alignment <= 0)
         return PyErr_SetString(PyExc_ValueError, "no such strategy, or an alignment that is not positive"), NULL;
     for (int other = HW_FIRST_FIT; other < HW_STRATEGIES; other++) /* its methods read the index in another order */

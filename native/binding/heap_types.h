@@ -16,6 +16,7 @@ typedef struct {
     hw_space space;
     Py_ssize_t exports; /* buffers exported from blocks in it: while there are any, access is not taken away */
     HeapObject *heap;   /* the one on it, not owned: it owns this; or NULL */
+    bool has_records;   /* it is a record heap's: nobody else has it */
 } SpaceObject;
 
 struct HeapObject {
@@ -49,6 +50,9 @@ struct BlockObject {
 
 extern PyTypeObject HwSpace_Type, HwHeap_Type, HwBlock_Type;
 extern const char *const HW_STRATEGY_NAMES[HW_STRATEGIES];
+
+/* 0, or -1 with SpaceInUse set: there is a heap on it. */
+int hw_space_require_free(const SpaceObject *space);
 
 /* A new handle; steals nothing. NULL: no memory for the handle. */
 BlockObject *hw_block_new(HeapObject *heap, hw_strategy_handle handle, Py_ssize_t size_bytes, uint8_t alignment_log2);

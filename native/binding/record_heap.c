@@ -72,7 +72,7 @@ static PyObject *heap_add(RecordHeapObject *self, PyObject *args) {
     PyBuffer_Release(&strong);
     PyBuffer_Release(&weak);
     if (!fit) return PyErr_Format(PyExc_ValueError, "a pool for each of %u and %u edges", kind->edges_count, kind->weak_count);
-    if (hw_record_heap_enter(self) < 0) {
+    if (hw_record_heap_enter(self) < 0 || hw_space_require_free(space) < 0) {
         PyMem_Free(pool.edges);
         PyMem_Free(pool.weak);
         return NULL;
@@ -97,6 +97,7 @@ static PyObject *heap_add(RecordHeapObject *self, PyObject *args) {
     pool.class = (PyTypeObject *)Py_NewRef(class);
     pool.kind = (RecordKindObject *)Py_NewRef(kind);
     pool.space = Py_NewRef(space);
+    space->has_records = true;
     self->pools[number] = pool;
     return PyLong_FromUnsignedLong(number);
 }
@@ -250,6 +251,7 @@ static void close_heap(RecordHeapObject *self) {
         PyMem_Free(self->pools[i].weak);
         Py_CLEAR(self->pools[i].class);
         Py_CLEAR(self->pools[i].kind);
+        ((SpaceObject *)self->pools[i].space)->has_records = false;
         Py_CLEAR(self->pools[i].space);
     }
 }

@@ -19,6 +19,13 @@ PyObject *hw_raise_lock_refused(size_t size_bytes, int error) {
     return hw_raise("MemoryLockRefused", "{s:n,s:i}", "size_bytes", (Py_ssize_t)size_bytes, "errno", error);
 }
 
+int hw_space_require_free(const SpaceObject *space) {
+    if (space->heap == NULL && !space->has_records) return 0;
+    hw_raise("SpaceInUse", "{s:K,s:n}", "address", (unsigned long long)(uintptr_t)space->space.base, "size_bytes",
+             (Py_ssize_t)space->space.size_bytes);
+    return -1;
+}
+
 static PyObject *space_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"size_bytes", "alignment", "huge_pages", "permissions", "populate", "locked", NULL};
     Py_ssize_t size_bytes, alignment;
@@ -57,7 +64,7 @@ static PyObject *space_protect(SpaceObject *self, PyObject *argument) {
     if (permissions & ~7L) return PyErr_Format(PyExc_ValueError, "%ld are not permissions: 0 to 7", permissions);
     if (self->heap != NULL) hw_heap_enter(self->heap);
     bool narrower = self->space.permissions & ~permissions;
-    Py_ssize_t exports = self->exports + (self->heap ? (Py_ssize_t)self->heap->arrays.blocks : 0);
+    Py_ssize_t exports = self->exports + (self->heap ? (Py_ssize_t)self->heap->arrays.blocks : 0) + self->has_records;
     if (narrower && exports != 0) /* a view, or an array, that lost its access would end the process at the next touch */
         return hw_raise_exported(NULL, self->space.base, (Py_ssize_t)self->space.size_bytes, exports, false,
                                  "take access away from the space");

@@ -98,3 +98,24 @@ def test_what_is_left_of_a_closed_heap_says_so() -> None:
         with pytest.raises(hw.HandleReleased):
             use()
     assert repr(node) == "<Node of a closed heap>"
+
+
+def test_records_lie_in_a_space_of_ones_own_and_nobody_else_does() -> None:
+    spaces: list[hw.AnonymousSpace] = []
+
+    def space(size_bytes: int) -> hw.AnonymousSpace:
+        spaces.append(hw.AnonymousSpace(size_bytes, huge_pages=True))
+        return spaces[-1]
+
+    heap = hw.RecordHeap(capacity="1MiB", space=space)
+    node = heap.new(Node, key=7)
+    assert [one.size_bytes for one in spaces] == [2 << 20]  # a huge page
+    with pytest.raises(hw.SpaceInUse):
+        hw.Heap(spaces[0])
+    with pytest.raises(hw.ViewExported):
+        spaces[0].protect(hw.model.space.Permissions.READ)
+    with pytest.raises(hw.SpaceInUse):
+        hw.RecordHeap(space=lambda size_bytes: spaces[0]).new(Node, key=8)
+    assert node.key == 7
+    heap.close()
+    assert hw.Heap(spaces[0]).allocate(64).size_bytes == 64
