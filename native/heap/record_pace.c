@@ -26,6 +26,12 @@ static uint64_t grown(const hw_record_collector *self) {
     return self->heap.used_bytes > self->base_bytes ? self->heap.used_bytes - self->base_bytes : 0;
 }
 
+/* C, what may be made while a cycle in slices, or beside, is under way. */
+static uint64_t cycle_bytes(const hw_record_collector *self) {
+    uint64_t most = self->base_bytes > self->policy.minimum_bytes ? self->base_bytes : self->policy.minimum_bytes;
+    return (self->allowance_bytes < most ? self->allowance_bytes : most) / 4;
+}
+
 /* What may be made until something is due: in use grows by no more than is made. */
 static uint64_t until_due(const hw_record_collector *self) {
     const hw_record_policy *policy = &self->policy;
@@ -40,10 +46,10 @@ static uint64_t until_due(const hw_record_collector *self) {
         break;
     default:
         if (self->tidying) pause = LOOK_MIN_BYTES;
-        else if (self->heap.records.phase == HW_RECORDS_IDLE) pause = room > allowance / 4 ? room - allowance / 4 : 0;
+        else if (self->heap.records.phase == HW_RECORDS_IDLE) pause = room > cycle_bytes(self) ? room - cycle_bytes(self) : 0;
         else {
             double share = (double)policy->budget_ns / ((double)self->work_total * WORK_NS + 1); /* of the work, in one slice */
-            double bytes = (double)allowance / 4 * share;
+            double bytes = (double)cycle_bytes(self) * share;
             pause = bytes > LOOK_MAX_BYTES ? LOOK_MAX_BYTES : bytes < LOOK_MIN_BYTES ? LOOK_MIN_BYTES : (uint64_t)bytes;
         }
     }
@@ -206,11 +212,11 @@ void hw_record_pace(hw_record_collector *self) {
             int64_t before = hw_clock_ns();
             hw_record_finish(self);
             note_pause(&self->pauses, hw_clock_ns() - before);
-        } else if (heap->records.phase == HW_RECORDS_IDLE && grown(self) < self->allowance_bytes / 4 * 3 && policy->every == 0) {
+        } else if (heap->records.phase == HW_RECORDS_IDLE && grown(self) + cycle_bytes(self) < self->allowance_bytes && policy->every == 0) {
             self->tidying = self->tidying && hw_record_heap_tidy(heap, TIDY_BYTES);
         } else {
             if (heap->records.phase == HW_RECORDS_IDLE) begin(self, false);
-            double due = (double)(heap->made_bytes - self->begun_made_bytes) / ((double)self->allowance_bytes / 4 + 1);
+            double due = (double)(heap->made_bytes - self->begun_made_bytes) / ((double)cycle_bytes(self) + 1);
             slice(self, policy->every != 0 ? 0 : policy->budget_ns, (uint64_t)(due * (double)self->work_total) + 1);
         }
     }

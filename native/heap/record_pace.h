@@ -3,16 +3,22 @@
  * In bytes, of records and payload:
  *
  *      L  in use when the last whole cycle ended      T = max(minimum, growth * L)  by which it may grow before the next ends
+ *                                                     C = min(T, max(minimum, L)) / 4  of which the last is for the cycle itself
  *
  *   P1  in use <= L + T + one request, always, where collection is automatic
  *
  * asserted at every look. Mark-sweep, and generations for the old, collect when the heap has grown by T. In slices, or beside
- * the program, a cycle begins at 3/4 of T, and the rest of it pays for the cycle: a look every few kilobytes does the share of
+ * the program, a cycle begins C before that, and what is made until then pays for it: a look every few kilobytes does the share of
  * the work that is due by then, or as much of it as fits in the budget of time; what is not done at T is done at once, so the
  * bound holds whatever the program does (P1 goes before the budget; how often that was is counted).
  *
- * So, of a program with at most R bytes reachable, in use is at most (1 + growth) * max(R, minimum / growth) where a cycle is done at once. In
- * slices what died, or was made, during a cycle is kept until the next: L <= R + T / 4.
+ * So, of a program that never has more than R bytes reachable, or waiting to be finalized:
+ *
+ *   P2  L <= R where a cycle is done at once; and in slices, where what died or was made during a cycle stays until the next,
+ *       L <= R + C, and so L <= max(4/3 R, R + minimum / 4): a request or two more, as they come when C is spent
+ *
+ * C is a part of L, and not of T alone, because L <= R + T / 4 has no bound where growth is 4 or more: each cycle would leave more
+ * than the one before. `heapwright prove` (records-pacing) shows both of the rule, and tests/gc/test_record_pace.py of the heap.
  *
  * Source of the idea of paying by allocation, and that the inequality is the interface: gc-arena (kyren), and Baker, List
  * Processing in Real Time on a Serial Computer, CACM 21(4), 1978. */

@@ -7,7 +7,7 @@ collector          the program waits                           in use, with at m
 =================  ==========================================  ==================================================
 `MarkSweep`        for a whole cycle: 30 ms at a million       (1 + growth) R, but `minimum` beyond R at least
 `Generational`     for what is new, mostly                     the same; what died old waits for a whole cycle
-`Incremental`      `budget_us` at a time                       a quarter of `growth` more: what died meanwhile
+`Incremental`      `budget_us` at a time                       4/3 of that: with what died or was made meanwhile
 `Concurrent`       for the two ends of a cycle                 the same
 =================  ==========================================  ==================================================
 
