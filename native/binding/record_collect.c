@@ -110,8 +110,7 @@ PyObject *hw_record_compact_method(RecordHeapObject *self, PyObject *unused) {
     hw_record_heap_compacted result;
     if (hw_record_heap_enter(self) < 0) return NULL;
     PyThreadState *thread = hw_record_begin_long(self);
-    hw_record_finish(&self->collector);
-    int error = hw_record_heap_compact(&self->collector.heap, &result);
+    int error = hw_record_compact(&self->collector, &result);
     hw_record_end_long(self, thread);
     if (error == ENOMEM) return PyErr_NoMemory();
     if (error != 0) return hw_raise("SystemCallFailed", "{s:s,s:i}", "call", "giving back memory", "errno", error);
@@ -146,6 +145,22 @@ static PyObject *pause_buckets(const hw_pauses *pauses) {
         else PyTuple_SET_ITEM(buckets, i, count);
     }
     return buckets;
+}
+
+/* [(kind, began_ns, took_ns, used_bytes)] of the last pauses, the oldest first. */
+PyObject *hw_record_pauses_method(RecordHeapObject *self, PyObject *unused) {
+    if (hw_record_heap_enter(self) < 0) return NULL;
+    const hw_pauses *pauses = &self->collector.pauses;
+    uint64_t first = hw_pauses_first(pauses), count = pauses->count - first;
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (uint64_t i = 0; list != NULL && i < count; i++) {
+        const hw_pause *pause = &pauses->last[(first + i) % HW_PAUSES_KEPT];
+        PyObject *told = Py_BuildValue("(ILKK)", pause->kind, (long long)pause->began_ns, (unsigned long long)pause->took_ns,
+                                       (unsigned long long)pause->used_bytes);
+        if (told == NULL) Py_CLEAR(list);
+        else PyList_SET_ITEM(list, (Py_ssize_t)i, told);
+    }
+    return list;
 }
 
 PyObject *hw_record_counters_method(RecordHeapObject *self, PyObject *unused) {

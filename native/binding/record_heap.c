@@ -314,6 +314,7 @@ static PyMethodDef METHODS[] = {
     {"_references", (PyCFunction)hw_record_references_method, METH_VARARGS,
      "_references($self, pool, index, /)\n--\n\nWhat a record refers to."},
     {"_roots", (PyCFunction)hw_record_roots_method, METH_NOARGS, "_roots($self, /)\n--\n\nHandles and runs."},
+    {"_pauses", (PyCFunction)hw_record_pauses_method, METH_NOARGS, "_pauses($self, /)\n--\n\nThe last pauses, the oldest first."},
     {"_counters", (PyCFunction)hw_record_counters_method, METH_NOARGS, "_counters($self, /)\n--\n\nCounts, as a dict."},
     {"_pool_counters", (PyCFunction)hw_record_pool_counters_method, METH_O, "_pool_counters($self, pool, /)\n--\n\nCounts of a pool."},
     {NULL},

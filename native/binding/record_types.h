@@ -134,6 +134,7 @@ int hw_record_heap_make_room(RecordHeapObject *heap); /* a whole collection, aft
 PyObject *hw_record_collect_method(RecordHeapObject *self, PyObject *args, PyObject *kwargs);
 PyObject *hw_record_step_method(RecordHeapObject *self, PyObject *args, PyObject *kwargs);
 PyObject *hw_record_trim_method(RecordHeapObject *self, PyObject *unused);
+PyObject *hw_record_pauses_method(RecordHeapObject *self, PyObject *unused);
 PyObject *hw_record_counters_method(RecordHeapObject *self, PyObject *unused);
 PyObject *hw_record_pool_counters_method(RecordHeapObject *self, PyObject *number);
 PyObject *hw_record_compact_method(RecordHeapObject *self, PyObject *unused);

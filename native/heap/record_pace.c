@@ -5,12 +5,8 @@
 enum { SLICE_RECORDS = 256, SLICE_WORDS = 1024, TIDY_BYTES = 256 << 10, LOOK_MIN_BYTES = 4 << 10, LOOK_MAX_BYTES = 1 << 20 };
 enum { WORK_NS = 128 }; /* what a unit of work is taken to cost, to see how often to look */
 
-static void note_pause(hw_pauses *pauses, int64_t ns) {
-    unsigned bucket = ns <= 1 ? 0 : 63u - (unsigned)__builtin_clzll((uint64_t)ns);
-    pauses->buckets[bucket < HW_PAUSE_BUCKETS ? bucket : HW_PAUSE_BUCKETS - 1]++;
-    pauses->count++;
-    pauses->total_ns += (uint64_t)ns;
-    if ((uint64_t)ns > pauses->longest_ns) pauses->longest_ns = (uint64_t)ns;
+static void note_pause(hw_record_collector *self, enum hw_pause_kind kind, int64_t began_ns) {
+    hw_pauses_note(&self->pauses, kind, began_ns, self->heap.used_bytes);
 }
 
 static uint64_t live_records(const hw_record_collector *self) {
@@ -149,7 +145,15 @@ void hw_record_collect(hw_record_collector *self, bool minor) {
     settle(self, minor);
     hw_record_heap_tidy(&self->heap, SIZE_MAX);
     look_later(self);
-    note_pause(&self->pauses, hw_clock_ns() - before);
+    note_pause(self, minor ? HW_PAUSE_MINOR : HW_PAUSE_WHOLE, before);
+}
+
+int hw_record_compact(hw_record_collector *self, hw_record_heap_compacted *result) {
+    int64_t before = hw_clock_ns();
+    hw_record_finish(self);
+    int error = hw_record_heap_compact(&self->heap, result);
+    note_pause(self, HW_PAUSE_COMPACT, before);
+    return error;
 }
 
 /* Whether it is for the program itself to work on the cycle: not while a marker does. */
@@ -178,7 +182,7 @@ static bool slice(hw_record_collector *self, int64_t budget_ns, uint64_t enough)
         if (self->work_done >= enough || hw_clock_ns() - before >= budget_ns) break;
     }
     self->tidying |= ended;
-    note_pause(&self->pauses, hw_clock_ns() - before);
+    note_pause(self, HW_PAUSE_SLICE, before);
     return ended;
 }
 
@@ -211,7 +215,7 @@ void hw_record_pace(hw_record_collector *self) {
             self->hurried++;
             int64_t before = hw_clock_ns();
             hw_record_finish(self);
-            note_pause(&self->pauses, hw_clock_ns() - before);
+            note_pause(self, HW_PAUSE_HURRIED, before);
         } else if (heap->records.phase == HW_RECORDS_IDLE && grown(self) + cycle_bytes(self) < self->allowance_bytes && policy->every == 0) {
             self->tidying = self->tidying && hw_record_heap_tidy(heap, TIDY_BYTES);
         } else {

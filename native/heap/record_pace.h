@@ -27,6 +27,7 @@
 
 #include "heap/record_heap.h"
 #include "heap/record_marker.h"
+#include "heap/record_pauses.h"
 
 enum hw_collector { HW_COLLECT_WHOLE, HW_COLLECT_GENERATIONS, HW_COLLECT_SLICES, HW_COLLECT_BESIDE };
 
@@ -40,13 +41,6 @@ typedef struct {
     uint32_t every;          /* stress: a collection, or a slice, every so many requests; 0: none */
     double compact_above;    /* part of the places that are holes, from which on a whole cycle is followed by a compaction; 1: never */
 } hw_record_policy;
-
-#define HW_PAUSE_BUCKETS 40 /* of 2^i ns and more */
-
-typedef struct {
-    uint64_t count, total_ns, longest_ns;
-    uint64_t buckets[HW_PAUSE_BUCKETS];
-} hw_pauses;
 
 typedef struct {
     hw_record_heap heap;
@@ -81,5 +75,8 @@ bool hw_record_step(hw_record_collector *self, int64_t budget_ns);
 
 /* Ends the cycle that is under way, if any: the phase is idle after it. */
 void hw_record_finish(hw_record_collector *self);
+
+/* Moves the records of each pool together, as hw_record_heap_compact; ends the cycle that is under way first. */
+int hw_record_compact(hw_record_collector *self, hw_record_heap_compacted *result);
 
 #endif
