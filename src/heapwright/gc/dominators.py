@@ -7,6 +7,7 @@ has itself, and what all that it dominates has: exactly what the next collection
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,12 @@ class Dominators:
         cls, first, count = self._runs[number - len(self._places)]
         return f"run of {count} {cls.__name__} from #{first}"
 
+    def _ranges(self) -> Iterator[tuple[type, int, int]]:
+        """Yield each class, and its numbers: from, and up to."""
+        ends = [*self._starts, len(self._places)][1:]
+        for (cls, start, _), end in zip(self._classes, ends, strict=True):
+            yield cls, start, end
+
     @cached_property
     def own_bytes(self) -> NDArray[np.uint64]:
         """What each node has itself: what it retains, less what its children do."""
@@ -120,6 +127,18 @@ class Dominators:
         best = np.argpartition(sizes, len(sizes) - most)[len(sizes) - most :] if most else np.empty(0, np.int64)
         return sorted(map(int, best), key=lambda node: (-int(sizes[node]), node))
 
+    def largest_of(self, classes: Collection[type]) -> dict[type, int]:
+        """Return the place of the record of each class that retains most; without classes that have none."""
+        import numpy as np
+
+        found = {}
+        for cls, start, end in self._ranges():
+            its = np.flatnonzero((self._order >= start) & (self._order < end)) if cls in classes else ()
+            if len(its):
+                node = its[np.argmax(self.retained_bytes[its])]
+                found[cls] = int(self._places[self._order[node]])
+        return found
+
     def retainer(self, node: int) -> Retainer:
         """Describe a node."""
         return Retainer(
@@ -133,9 +152,8 @@ class Dominators:
         """Return figures of each class."""
         import numpy as np
 
-        ends = [*self._starts, len(self._places)][1:]
         found = {}
-        for (cls, start, retained), end in zip(self._classes, ends, strict=True):
+        for (cls, start, end), (_, _, retained) in zip(self._ranges(), self._classes, strict=True):
             its = (self._order >= start) & (self._order < end)
             records = int(np.count_nonzero(its))
             own = int(self.own_bytes[its].sum())

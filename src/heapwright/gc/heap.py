@@ -75,7 +75,6 @@ class RecordHeap(Reports):
         self._numbers = {}
         return self
 
-    collector: Collecting
     capacity_bytes: int
     _space: Callable[[int], _native.Space]
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from heapwright import _native
-from heapwright.gc import paths
+from heapwright.gc import paths, picture, snapshot, timeline
+from heapwright.gc.collectors import Collecting
 from heapwright.gc.dominators import DominatorNode, Dominators
+from heapwright.gc.report import report
 from heapwright.gc.retained import Retained, retained
 from heapwright.gc.statistics import RecordStatistics, read_statistics
 
@@ -19,6 +21,7 @@ from heapwright.gc.statistics import RecordStatistics, read_statistics
 class Reports(_native.RecordHeap):
     """The methods of `RecordHeap` that tell what is in it, and why."""
 
+    collector: Collecting
     _numbers: dict[type, int]
 
     def statistics(self) -> RecordStatistics:
@@ -150,3 +153,80 @@ class Reports(_native.RecordHeap):
             Records below each other record; the rest is summed up.
         """
         return Dominators(self).tree(depth, most)
+
+    def report(self) -> str:
+        """Return a page about the heap: memory, classes, their picture, cycles, pauses, the largest records.
+
+        O(records + references), as `retained` and `cycles`.
+        """
+        return report(self)
+
+    def snapshot(self, paths: int = 5) -> snapshot.RecordSnapshot:
+        """Return the figures of each class, to be saved, or compared with those of another moment.
+
+        Parameters
+        ----------
+        paths
+            Classes of which it is said what keeps the largest record: those that retain most. Each takes a search.
+
+        Examples
+        --------
+        >>> import heapwright as hw
+        >>> @hw.record
+        ... class Session:
+        ...     user: hw.i64
+        >>> @hw.record
+        ... class Cache:
+        ...     sessions: hw.Refs[Session]
+        >>> heap = hw.RecordHeap()
+        >>> cache = heap.new(Cache)
+        >>> before = heap.snapshot()
+        >>> for user in range(100):
+        ...     cache.sessions.append(heap.new(Session, user=user))
+        >>> print(heap.snapshot().diff(before))
+        +1.19 KiB reachable, +0 handles, +0 runs
+        class                          records     own   retained
+        heapwright.gc.reports.Session     +100  +800 B     +800 B
+        heapwright.gc.reports.Cache         +0  +416 B  +1.19 KiB
+        heapwright.gc.reports.Session: handle -> Cache#0.sessions[0] -> Session#0
+        """
+        return snapshot.take(self, paths)
+
+    def draw(self, width: int = 60) -> str:
+        """Return a picture of where records are: a line for each class, from its first place to its last.
+
+        Examples
+        --------
+        >>> import heapwright as hw
+        >>> @hw.record
+        ... class Cell:
+        ...     value: hw.i64
+        >>> heap = hw.RecordHeap()
+        >>> cells = [heap.new(Cell, value=i) for i in range(64)]
+        >>> del cells[10:40]
+        >>> _ = heap.collect()
+        >>> print(heap.draw(16))
+        Cell  ██▒·······██████  53% of 64 places
+        >>> _ = heap.compact()
+        >>> print(heap.draw(16))
+        Cell  ████████████████  100% of 34 places
+        """
+        return picture.draw(self, width)
+
+    def to_graphviz(self, most: int = 100) -> str:
+        """Return the records nearest to the roots as a graph in the DOT language: ``dot -Tsvg``.
+
+        Parameters
+        ----------
+        most
+            Records at most.
+        """
+        return picture.to_graphviz(self, most)
+
+    def timeline(self) -> tuple[timeline.Pause, ...]:
+        """Return the last 1,024 pauses, the oldest first."""
+        return timeline.timeline(self)
+
+    def to_perfetto(self) -> str:
+        """Return them as JSON that https://ui.perfetto.dev and chrome://tracing open: pauses, and memory in use."""
+        return timeline.to_perfetto(self)
