@@ -2,11 +2,10 @@
 
 #include "core/record_mark.h"
 
-static uint32_t words_of(const hw_record_pool *pool) { return (pool->used + 63) / 64; }
-
 size_t hw_records_check_bytes(const hw_records *records) {
     size_t words = 0;
-    for (uint32_t p = 0; p < records->pools_count; p++) words += 2 * (size_t)words_of(records->pools[p]) + records->pools[p]->live;
+    for (uint32_t p = 0; p < records->pools_count; p++)
+        words += 2 * (size_t)hw_record_words(records->pools[p]) + records->pools[p]->live;
     return words * sizeof(uint64_t);
 }
 
@@ -19,7 +18,7 @@ typedef struct {
 
 static uint64_t *set_init(record_set *set, const hw_records *records, uint64_t *scratch) {
     for (uint32_t p = 0; p < records->pools_count; p++) {
-        size_t words = words_of(records->pools[p]);
+        size_t words = hw_record_words(records->pools[p]);
         set->plane[p] = memset(scratch, 0, words * sizeof *scratch);
         scratch += words;
     }
@@ -74,7 +73,7 @@ static bool is_kept(const hw_records *records, uint64_t id) {
 /* The words of planes that are wrong, and where: of two planes, the first has to be a subset of the second. */
 static bool is_within(const uint64_t *inner, const uint64_t *outer, const uint64_t *but, uint32_t p, const hw_record_pool *pool,
                       uint64_t *where) {
-    for (uint32_t word = 0; inner != NULL && word < words_of(pool); word++) {
+    for (uint32_t word = 0; inner != NULL && word < hw_record_words(pool); word++) {
         uint64_t wrong = inner[word] & ~(outer[word] & ~(but == NULL ? 0 : but[word]));
         if (wrong == 0) continue;
         *where = hw_record_id(p, word * 64 + (uint32_t)__builtin_ctzll(wrong));
@@ -87,7 +86,7 @@ static const char *check_counts(const hw_record_pool *pool, uint32_t p, uint64_t
     *where = hw_record_id(p, pool->used);
     if (pool->used > pool->capacity || pool->live > pool->used) return "G1: live <= used <= capacity";
     uint64_t live = 0;
-    for (uint32_t word = 0; word < words_of(pool); word++) {
+    for (uint32_t word = 0; word < hw_record_words(pool); word++) {
         uint64_t below = word * 64 + 64 <= pool->used ? UINT64_MAX : (UINT64_C(1) << pool->used % 64) - 1;
         if (pool->allocated[word] & ~below) return "G1: nothing is allocated at or after used";
         if (word < pool->hole_word && ~pool->allocated[word] & below)
@@ -107,7 +106,7 @@ static const char *check_planes(const hw_records *records, uint32_t p, uint64_t 
     for (int i = 0; i < 2; i++)
         if (!is_within(pool->age[i], pool->allocated, pool->old, p, pool, where)) return "G5: what has an age is allocated, and young";
     if (!is_within(pool->finalized, pool->allocated, NULL, p, pool, where)) return "G5: what is finalized is allocated";
-    for (uint32_t word = 0; records->phase == HW_RECORDS_IDLE && word < words_of(pool); word++)
+    for (uint32_t word = 0; records->phase == HW_RECORDS_IDLE && word < hw_record_words(pool); word++)
         if (pool->marked[word] != 0) return *where = hw_record_id(p, word * 64), "G3: between cycles nothing is marked";
     return NULL;
 }
@@ -149,7 +148,7 @@ static const char *check_record(const hw_records *records, uint64_t id) {
 static const char *check_edges(const hw_records *records, uint64_t *where) {
     for (uint32_t p = 0; p < records->pools_count; p++) {
         const hw_record_pool *pool = records->pools[p];
-        for (uint32_t word = 0; word < words_of(pool); word++)
+        for (uint32_t word = 0; word < hw_record_words(pool); word++)
             for (uint64_t bits = pool->allocated[word]; bits != 0; bits &= bits - 1) {
                 *where = hw_record_id(p, word * 64 + (uint32_t)__builtin_ctzll(bits));
                 const char *broken = hw_record_is_doomed(records, *where) ? NULL : check_record(records, *where);
@@ -191,7 +190,7 @@ static void trace_from_grey(trace *t) {
     for (uint32_t i = records->log_taken; i < records->log.count; i++) reach_from(t, records->log.entries[i]);
     bool anybody = records->overflowed || records->looking;
     for (uint32_t p = 0; anybody && p < records->pools_count; p++)
-        for (uint32_t word = 0; word < words_of(records->pools[p]); word++)
+        for (uint32_t word = 0; word < hw_record_words(records->pools[p]); word++)
             for (uint64_t bits = records->pools[p]->marked[word]; bits != 0; bits &= bits - 1)
                 reach_from(t, hw_record_id(p, word * 64 + (uint32_t)__builtin_ctzll(bits)));
     if (records->phase != HW_RECORDS_ROOTS) return;
@@ -208,7 +207,7 @@ static const char *check_cycle(const hw_records *records, uint64_t *scratch, uin
     trace_from_grey(&promised);
     trace_from_roots(&reachable);
     for (uint32_t p = 0; p < records->pools_count; p++)
-        for (uint32_t word = 0; word < words_of(records->pools[p]); word++) {
+        for (uint32_t word = 0; word < hw_record_words(records->pools[p]); word++) {
             uint64_t lost = reachable.reached.plane[p][word] & ~records->pools[p]->marked[word] & ~promised.reached.plane[p][word];
             if (lost == 0) continue;
             *where = hw_record_id(p, word * 64 + (uint32_t)__builtin_ctzll(lost));
@@ -235,7 +234,7 @@ static const char *check_remembered(const hw_records *records, uint64_t *scratch
     }
     for (uint32_t p = 0; p < records->pools_count; p++) {
         const hw_record_pool *pool = records->pools[p];
-        for (uint32_t word = 0; word < words_of(pool); word++) {
+        for (uint32_t word = 0; word < hw_record_words(pool); word++) {
             *where = hw_record_id(p, word * 64);
             if (pool->logged[word] != listed.plane[p][word]) return "G6: what is remembered is logged, and nothing else is";
             uint64_t unlisted = records->remembered_overflowed ? 0 : pool->old[word] & ~pool->logged[word];
@@ -275,7 +274,7 @@ uint64_t hw_records_unreachable(const hw_records *records, void *scratch, uint64
     trace_from_roots(&reachable);
     uint64_t count = 0;
     for (uint32_t p = records->pools_count; p-- != 0;)
-        for (uint32_t word = words_of(records->pools[p]); word-- != 0;) {
+        for (uint32_t word = hw_record_words(records->pools[p]); word-- != 0;) {
             uint64_t dead = records->pools[p]->allocated[word] & ~reachable.reached.plane[p][word];
             if (dead == 0) continue;
             count += (uint64_t)__builtin_popcountll(dead);

@@ -1,10 +1,8 @@
 #include "core/record_compact.h"
 
-static uint32_t words_of(const hw_record_pool *pool) { return (pool->used + 63) / 64; }
-
 size_t hw_records_compact_bytes(const hw_records *records) {
     size_t words = 0;
-    for (uint32_t p = 0; p < records->pools_count; p++) words += words_of(records->pools[p]);
+    for (uint32_t p = 0; p < records->pools_count; p++) words += hw_record_words(records->pools[p]);
     return words * sizeof(uint32_t);
 }
 
@@ -31,7 +29,7 @@ static inline uint64_t forward_id(const forwarding *to, uint64_t id) {
 
 static void count_before(const hw_record_pool *pool, uint32_t *before) {
     uint32_t live = 0;
-    for (uint32_t word = 0; word < words_of(pool); word++) {
+    for (uint32_t word = 0; word < hw_record_words(pool); word++) {
         before[word] = live;
         live += (uint32_t)__builtin_popcountll(pool->allocated[word]);
     }
@@ -40,8 +38,8 @@ static void count_before(const hw_record_pool *pool, uint32_t *before) {
 /* Live records before the first hole: they stay. */
 static uint32_t staying(const hw_record_pool *pool) {
     uint32_t word = 0;
-    while (word < words_of(pool) && pool->allocated[word] == UINT64_MAX) word++;
-    return word == words_of(pool) ? pool->used : word * 64 + (uint32_t)__builtin_ctzll(~pool->allocated[word]);
+    while (word < hw_record_words(pool) && pool->allocated[word] == UINT64_MAX) word++;
+    return word == hw_record_words(pool) ? pool->used : word * 64 + (uint32_t)__builtin_ctzll(~pool->allocated[word]);
 }
 
 /* ---- records --------------------------------------------------------------------------------------------------------- */
@@ -74,7 +72,7 @@ static inline void rewrite_record(const forwarding *to, const hw_record_pool *po
 /* Each live record of a pool to its place, and what it refers to rewritten; a run of them at a time. */
 static void move_pool(const forwarding *to, const hw_record_pool *pool, bool moves) {
     uint32_t next = 0; /* place */
-    for (uint32_t word = 0; word < words_of(pool); word++) {
+    for (uint32_t word = 0; word < hw_record_words(pool); word++) {
         for (uint64_t bits = pool->allocated[word]; bits != 0;) {
             uint32_t first = (uint32_t)__builtin_ctzll(bits), count = 64 - first;
             uint64_t rest = ~(bits >> first);
@@ -102,7 +100,7 @@ static void rewrite_roots(const forwarding *to, hw_records *records) {
 
 /* The bits of a plane move as the records do. */
 static void move_plane(uint64_t *plane, const hw_record_pool *pool, const uint32_t *before) {
-    for (uint32_t word = 0; plane != NULL && word < words_of(pool); word++) {
+    for (uint32_t word = 0; plane != NULL && word < hw_record_words(pool); word++) {
         uint64_t bits = plane[word];
         plane[word] = 0; /* all that is set below lies at or before this word */
         for (; bits != 0; bits &= bits - 1) {
@@ -116,7 +114,7 @@ static void move_plane(uint64_t *plane, const hw_record_pool *pool, const uint32
 static void close_pool(const hw_records *records, hw_record_pool *pool, const uint32_t *before) {
     uint64_t *planes[] = {pool->old, pool->logged, pool->age[0], pool->age[1], pool->finalized};
     for (unsigned i = 0; i < sizeof planes / sizeof *planes; i++) move_plane(planes[i], pool, before);
-    uint32_t whole = pool->live / 64, words = words_of(pool);
+    uint32_t whole = pool->live / 64, words = hw_record_words(pool);
     memset(pool->allocated, 0xFF, whole * sizeof(uint64_t));
     if (whole < words) {
         memset(pool->allocated + whole, 0, (words - whole) * sizeof(uint64_t));
@@ -138,7 +136,7 @@ hw_records_compacted hw_records_compact(hw_records *records, const bool *pinned,
         if ((pinned != NULL && pinned[p]) || pool->live == pool->used) continue;
         count_before(pool, before);
         to.before[p] = before;
-        before += words_of(pool);
+        before += hw_record_words(pool);
         result.moved += pool->live - staying(pool);
         result.freed_bytes += (uint64_t)(pool->used - pool->live) * pool->stride_bytes;
     }

@@ -2,8 +2,6 @@
 
 #define NONE UINT32_MAX
 
-static uint32_t words_of(const hw_record_pool *pool) { return (pool->used + 63) / 64; }
-
 /* ---- measure -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t waiting_for_finalizers(const hw_records *records) {
@@ -14,7 +12,7 @@ static uint64_t waiting_for_finalizers(const hw_records *records) {
 static uint64_t span_entries(const hw_record_pool *pool) {
     uint64_t entries = 0;
     if (pool->spans_count == 0) return 0;
-    for (uint32_t w = 0; w < words_of(pool); w++)
+    for (uint32_t w = 0; w < hw_record_words(pool); w++)
         for (uint64_t bits = pool->allocated[w]; bits != 0; bits &= bits - 1) {
             const unsigned char *record = hw_record_at(pool, w * 64 + (uint32_t)__builtin_ctzll(bits));
             for (uint16_t i = pool->edges_count - pool->spans_count; i < pool->edges_count; i++)
@@ -28,7 +26,7 @@ hw_record_graph_size hw_record_graph_measure(const hw_records *records) {
     for (uint32_t p = 0; p < records->pools_count; p++) {
         const hw_record_pool *pool = records->pools[p];
         live += pool->live;
-        words += words_of(pool);
+        words += hw_record_words(pool);
         edges += (uint64_t)pool->live * (pool->edges_count - pool->spans_count) + span_entries(pool);
     }
     uint32_t runs = 0;
@@ -61,12 +59,12 @@ static uint32_t *number_records(hw_record_graph *graph, const hw_records *record
         const hw_record_pool *pool = records->pools[p];
         graph->start[p] = number;
         graph->before[p] = memory;
-        for (uint32_t w = 0; w < words_of(pool); w++) {
+        for (uint32_t w = 0; w < hw_record_words(pool); w++) {
             memory[w] = number - graph->start[p];
             for (uint64_t bits = pool->allocated[w]; bits != 0; bits &= bits - 1)
                 graph->index[number++] = w * 64 + (uint32_t)__builtin_ctzll(bits);
         }
-        memory += words_of(pool);
+        memory += hw_record_words(pool);
     }
     for (uint32_t p = records->pools_count; p <= HW_RECORD_POOLS_MAX; p++) graph->start[p] = number;
     return memory;

@@ -55,7 +55,7 @@ void hw_records_begin(hw_records *records, bool minor) {
     assert(records->promote_after != 0 && !records->remembered_overflowed);
     for (uint32_t p = 0; p < records->pools_count; p++) {
         hw_record_pool *pool = records->pools[p];
-        memcpy(pool->marked, pool->old, (size_t)((pool->used + 63) / 64) * sizeof *pool->old);
+        memcpy(pool->marked, pool->old, hw_record_words(pool) * sizeof *pool->old);
     }
     uint32_t count = atomic_load_explicit(&records->remembered.count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++) hw_record_each_edge(records, records->remembered.entries[i], shade_edge, records);
@@ -155,7 +155,7 @@ static void take_log(hw_records *records) {
 static bool look_through(hw_records *records, uint64_t *work) {
     for (; records->cursor_pool < records->pools_count; records->cursor_pool++, records->cursor = 0) {
         const hw_record_pool *pool = records->pools[records->cursor_pool];
-        while (records->cursor < (pool->used + 63) / 64) {
+        while (records->cursor < hw_record_words(pool)) {
             uint64_t bits = pool->marked[records->cursor];
             for (; bits != 0; bits &= bits - 1)
                 scan(records, hw_record_id(records->cursor_pool, records->cursor * 64 + (uint32_t)__builtin_ctzll(bits)), false);

@@ -1,7 +1,5 @@
 #include "core/record_sweep.h"
 
-static uint32_t words_of(const hw_record_pool *pool) { return (pool->used + 63) / 64; }
-
 /* Sees to a word of planes; returns how many records it looked at one by one. */
 typedef uint64_t (*visit_word)(hw_records *records, hw_record_pool *pool, uint32_t word);
 
@@ -10,7 +8,7 @@ static bool each_word(hw_records *records, visit_word visit, bool (*wanted)(cons
     for (; records->cursor_pool < records->pools_count; records->cursor_pool++, records->cursor = 0) {
         hw_record_pool *pool = records->pools[records->cursor_pool];
         if (wanted != NULL && !wanted(pool)) continue;
-        for (uint32_t words = words_of(pool); records->cursor < words; records->cursor++) {
+        for (uint32_t words = hw_record_words(pool); records->cursor < words; records->cursor++) {
             if (*work == 0) return false;
             uint64_t done = 1 + visit(records, pool, records->cursor);
             *work = done < *work ? *work - done : 0;
@@ -181,7 +179,7 @@ static void rebuild_remembered(hw_records *records) {
     atomic_store_explicit(&list->count, kept, memory_order_relaxed);
     for (uint32_t p = 0; p < records->pools_count; p++) {
         hw_record_pool *pool = records->pools[p];
-        for (uint32_t word = 0; word < words_of(pool); word++) {
+        for (uint32_t word = 0; word < hw_record_words(pool); word++) {
             uint64_t bits = (all ? pool->old[word] : pool->marked[word]) & ~pool->logged[word];
             pool->marked[word] = 0;
             for (; !none_young && bits != 0; bits &= bits - 1) {

@@ -20,7 +20,7 @@ uint32_t hw_records_add(hw_records *records, hw_record_pool *pool) {
 /* The lowest hole, or the end, or HW_RECORD_NONE. */
 static uint32_t find_place(hw_record_pool *pool) {
     if (pool->live != pool->used) {
-        uint32_t words = (pool->used + 63) / 64;
+        uint32_t words = hw_record_words(pool);
         for (; pool->hole_word < words; pool->hole_word++) {
             uint64_t holes = ~pool->allocated[pool->hole_word];
             if (holes == 0) continue;

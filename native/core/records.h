@@ -164,6 +164,9 @@ static inline unsigned char *hw_record_at(const hw_record_pool *pool, uint32_t i
     return pool->records + (size_t)index * pool->stride_bytes;
 }
 
+/* Words of the planes that say anything. */
+static inline uint32_t hw_record_words(const hw_record_pool *pool) { return (pool->used + 63) / 64; }
+
 static inline bool hw_plane_has(const uint64_t *plane, uint32_t index) { return plane[index / 64] >> index % 64 & 1; }
 
 static inline bool hw_record_is_live(const hw_records *records, uint64_t id) {
