@@ -5,7 +5,7 @@
 
 #include "os/pages.h"
 
-enum { ACCESS = HW_PAGES_READ | HW_PAGES_WRITE, PLANES = 7, GROWTH_BYTES = 256 << 10, HANDLES_STEP = 4096, LISTS_KEPT_BYTES = 64 << 10 };
+enum { ACCESS = HW_PAGES_READ | HW_PAGES_WRITE, PLANES = 7, GROWTH_BYTES = 256 << 10, HUGE_FROM_BYTES = 16 << 20, HANDLES_STEP = 4096, LISTS_KEPT_BYTES = 64 << 10 };
 
 /* ---- lists ---------------------------------------------------------------------------------------------------------- */
 
@@ -152,7 +152,10 @@ int hw_record_heap_add(hw_record_heap *heap, const hw_record_pool *shape, bool f
 
 /* ---- making --------------------------------------------------------------------------------------------------------- */
 
-/* Memory for `wanted` records, and somewhat more behind them: 0, HW_RECORD_HEAP_FULL or errno. */
+/* Memory for `wanted` records, and somewhat more behind them: 0, HW_RECORD_HEAP_FULL or errno.
+ *
+ * A collector reads a large graph at random, and huge pages take two fifths off that. Only advice, and it costs no memory: the
+ * kernel makes none that would reach beyond what is committed. None in pools below 16 MiB, as in heap/heap.c. */
 static int grow(hw_record_store *store, uint64_t wanted) {
     hw_record_pool *pool = &store->pool;
     uint64_t more = (uint64_t)GROWTH_BYTES / pool->stride_bytes + 64, capacity = pool->capacity + pool->capacity / 8;
@@ -162,6 +165,8 @@ static int grow(hw_record_store *store, uint64_t wanted) {
     capacity = (capacity + 63) / 64 * 64;
     if (capacity > store->capacity_max) capacity = store->capacity_max;
     size_t stride = pool->stride_bytes, added = (size_t)(capacity - pool->capacity);
+    if (capacity * stride >= HUGE_FROM_BYTES && pool->capacity * stride < HUGE_FROM_BYTES)
+        hw_pages_advise_huge(store->records->base, store->records->size_bytes, true);
     int error = hw_space_ensure(store->records, pool->capacity * stride, added * stride);
     for (unsigned i = 0; i < PLANES && error == 0; i++)
         error = hw_space_ensure(&store->planes, i * store->plane_bytes + pool->capacity / 8, added / 8);

@@ -19,10 +19,11 @@ C = TypeVar("C")
 
 _READ_WRITE = 3
 _PAGE = 4096
+_HUGE_PAGE = 2 << 20
 
 
 def _anonymous(size_bytes: int) -> _native.Space:
-    return _native.Space(size_bytes, _PAGE, False, _READ_WRITE)
+    return _native.Space(size_bytes, _HUGE_PAGE, False, _READ_WRITE)
 
 
 class RecordHeap(Reports):
