@@ -15,6 +15,8 @@ from benchmarks import (
     pools,
     programs,
     purge,
+    record_pauses,
+    records,
     sharing,
     small_blocks,
     startup,
@@ -46,6 +48,9 @@ def main() -> None:
     owners.main(["--rounds", rounds, "--nodes", "300000", *kept("owners")])
     print("\n## An array to another process\n")
     sharing.main(["--rounds", str(5 * options.rounds), *kept("sharing")])
+    print("\n## Records\n")
+    records.main(["--rounds", rounds, "--nodes", "300000", *kept("records")])
+    record_pauses.main(["--rounds", rounds, "--nodes", "300000", *kept("record-pauses")])
     print("\n## Pools\n")
     pools.main(kept("pools"))
     print("\n## Start-up\n")
