@@ -40,13 +40,18 @@ static uint64_t clear_weak(hw_records *records, hw_record_pool *pool, uint32_t w
     return looked;
 }
 
-static void clear_weak_handles(hw_records *records) {
+/* From the cursor on; false when the work is used up. */
+static bool clear_weak_handles(hw_records *records, uint64_t *work) {
     hw_record_handles *handles = &records->handles;
-    for (uint32_t slot = 0; handles->weak_count != 0 && slot < handles->used; slot++) {
-        hw_record_handle_entry *entry = &handles->entries[slot];
+    for (; handles->weak_count != 0 && records->cursor < handles->used; records->cursor++) {
+        if (*work == 0) return false;
+        --*work;
+        hw_record_handle_entry *entry = &handles->entries[records->cursor];
         if (entry->kind == HW_HANDLE_WEAK && entry->id != HW_RECORD_NO_ID && !hw_record_is_marked(records, entry->id))
             entry->id = HW_RECORD_NO_ID;
     }
+    records->cursor = 0;
+    return true;
 }
 
 /* ---- finalize ------------------------------------------------------------------------------------------------------- */
@@ -83,7 +88,7 @@ uint64_t hw_records_next_finalizable(hw_records *records) {
     hw_record_list *list = &records->finalizable;
     uint32_t count = atomic_load_explicit(&list->count, memory_order_relaxed);
     /* while they are being set aside, what they refer to is white, and their weak edges may still be cleared */
-    bool settled = records->phase < HW_RECORDS_WEAK || records->phase == HW_RECORDS_SWEEP;
+    bool settled = records->phase <= HW_RECORDS_TRACE || records->phase == HW_RECORDS_SWEEP;
     if (count == 0 || !settled) return HW_RECORD_NO_ID;
     uint64_t id = list->entries[records->finalizable_taken++];
     if (records->finalizable_taken == count) close_finalizable(records);
@@ -200,8 +205,11 @@ enum hw_mark_result hw_records_sweep(hw_records *records, uint64_t work) {
     switch (records->phase) {
     case HW_RECORDS_TRACE:
         assert(nothing_is_grey(records));
-        clear_weak_handles(records);
         if (records->finalizable_taken != 0) close_finalizable(records);
+        records->phase = HW_RECORDS_WEAK_HANDLES;
+        /* fall through */
+    case HW_RECORDS_WEAK_HANDLES:
+        if (!clear_weak_handles(records, &work)) return HW_MARK_MORE;
         records->phase = HW_RECORDS_WEAK;
         /* fall through */
     case HW_RECORDS_WEAK:

@@ -16,9 +16,9 @@
 #include "core/record_mark.h"
 
 /* Goes on with a cycle in which nothing is grey, which the caller sees to: no marker is beside, and hw_records_mark has just
- * said HW_MARK_DONE. `work` counts words of planes, and records that are looked at. DONE: the cycle is over, and the phase
- * idle. MORE: there is more, and if the phase is HW_RECORDS_TRACE_AGAIN there may be grey records: hw_records_mark first.
- * Never FULL. With generations the mutator waits from the beginning of a cycle to its end. */
+ * said HW_MARK_DONE. `work` counts words of planes, entries of the table, and records that are looked at. DONE: the cycle is
+ * over, and the phase idle. MORE: there is more, and if the phase is HW_RECORDS_TRACE_AGAIN there may be grey records:
+ * hw_records_mark first. Never FULL. With generations the mutator waits from the beginning of a cycle to its end. */
 enum hw_mark_result hw_records_sweep(hw_records *records, uint64_t work);
 
 /* The next record whose finalizer is to be called, or HW_RECORD_NO_ID: there is none, or it is not yet settled what else

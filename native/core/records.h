@@ -107,7 +107,8 @@ enum hw_records_phase {
     HW_RECORDS_IDLE,
     HW_RECORDS_ROOTS,    /* handles are being shaded */
     HW_RECORDS_TRACE,    /* grey records are being scanned */
-    HW_RECORDS_WEAK,     /* weak edges to white records are being cleared */
+    HW_RECORDS_WEAK_HANDLES, /* those of white records are being cleared */
+    HW_RECORDS_WEAK,     /* and weak edges to them */
     HW_RECORDS_FINALIZE, /* white records with a finalizer are being set aside */
     HW_RECORDS_TRACE_AGAIN, /* and traced from */
     HW_RECORDS_SWEEP,

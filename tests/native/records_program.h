@@ -226,7 +226,9 @@ static void weak_handle(world *w) {
 static void upgrade(world *w) {
     node *n = &w->nodes[random_below(NODES)];
     if (!n->known || !n->weakly_held) return;
-    uint64_t id = w->entries[n->weak_slot].id;
+    model_mark(w);
+    uint64_t id = hw_weak_target(&w->records, w->entries[n->weak_slot].id);
+    assert(id == n->id || (id == HW_RECORD_NO_ID && !w->by_handle[n - w->nodes]));
     if (id != HW_RECORD_NO_ID) hold(w, id);
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from heapwright import _native
 
-PHASES = ("idle", "roots", "trace", "weak", "finalize", "weak again", "sweep")
+PHASES = ("idle", "roots", "trace", "weak handles", "weak", "finalize", "trace again", "sweep")
 
 
 @dataclass(frozen=True, slots=True)
