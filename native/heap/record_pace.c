@@ -72,7 +72,8 @@ static void compact_if_due(hw_record_collector *self) {
 static void settle(hw_record_collector *self, bool minor) {
     hw_record_heap *heap = &self->heap;
     hw_record_heap_settle(heap);
-    self->freed_records += self->cycle_live - live_records(self);
+    self->freed_records = 0; /* ever: what was made meanwhile hides nothing of it */
+    for (uint32_t p = 0; p < heap->records.pools_count; p++) self->freed_records += heap->records.pools[p]->total_freed;
     self->minor_made_bytes = heap->made_bytes;
     if (minor) {
         self->minor_cycles++;
@@ -88,11 +89,10 @@ static void settle(hw_record_collector *self, bool minor) {
 
 static void begin(hw_record_collector *self, bool minor) {
     hw_record_heap_prepare(&self->heap);
-    self->cycle_live = live_records(self);
     self->begun_made_bytes = self->heap.made_bytes;
     self->work_done = 0;
     self->marked_beside = false;
-    self->work_total = self->cycle_live + self->heap.records.handles.used;
+    self->work_total = live_records(self) + self->heap.records.handles.used;
     for (uint32_t p = 0; p < self->heap.records.pools_count; p++) self->work_total += self->heap.records.pools[p]->used / 16;
     hw_records_begin(&self->heap.records, minor);
 }

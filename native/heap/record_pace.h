@@ -51,7 +51,7 @@ typedef struct {
     uint64_t look_at_bytes;  /* of heap.made_bytes: nothing is due before */
     uint64_t work_total, work_done; /* of the cycle under way, about */
     uint64_t whole_cycles, minor_cycles, compactions, hurried; /* hurried: ended because T was made */
-    uint64_t freed_records, cycle_live; /* by all cycles; live when it began */
+    uint64_t freed_records; /* by all cycles */
     uint32_t requests;       /* looks, under stress */
     bool marked_beside;      /* in this cycle */
     bool tidying;            /* the lists of the last cycle are being given back */

@@ -85,3 +85,32 @@ def test_a_closed_heap_says_so() -> None:
     heap.close()
     with pytest.raises(hw.HandleReleased):
         heap.check()
+
+
+@pytest.mark.parametrize("collector", [hw.Incremental(automatic=False), hw.Concurrent(automatic=False)])
+def test_what_could_be_reached_when_a_cycle_began_is_kept_by_it(collector: hw.Incremental) -> None:
+    """The barrier alone does this: nobody has a handle of what is overwritten, which would shade it."""
+    heap = hw.RecordHeap(collector, poison=True)
+    kept = heap.new(Ring, number=1)
+    kept.next = heap.new(Ring, number=2)
+    heap.step(0)
+    assert heap.statistics().phase in ("roots", "trace")
+    before = heap.statistics().barrier_hits
+    kept.next = None
+    assert heap.statistics().barrier_hits == before + 1
+    while not heap.step():
+        pass
+    assert len(heap[Ring]) == 2
+    assert heap.check() == 1
+    while not heap.step():
+        pass
+    assert len(heap[Ring]) == 1
+
+
+def test_collect_counts_what_it_frees_whatever_was_made_meanwhile() -> None:
+    heap = hw.RecordHeap(hw.Incremental(automatic=False))
+    ring(heap, 10)
+    heap.step(0)
+    kept = ring(heap, 25)
+    assert heap.collect() == 10
+    assert len(heap[Ring]) == len(kept)

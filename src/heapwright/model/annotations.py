@@ -5,18 +5,22 @@ from __future__ import annotations
 import builtins
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ForwardRef
 from weakref import WeakValueDictionary
 
 
 class _Names(dict[str, Any]):
-    """Names as an annotation sees them; one that does not exist yet stands for itself."""
+    """Names as an annotation sees them; one that does not exist yet stands for itself.
 
-    def __init__(self, frame: types.FrameType) -> None:
+    So does the name of the class: what it names until then is another class, if a cell of a notebook is run again.
+    """
+
+    def __init__(self, cls: type, frame: types.FrameType) -> None:
         super().__init__(vars(builtins) | frame.f_globals | frame.f_locals)
+        self[cls.__name__] = ForwardRef(cls.__name__)
 
-    def __missing__(self, name: str) -> str:
-        return name
+    def __missing__(self, name: str) -> ForwardRef:
+        return ForwardRef(name)  # which | knows, as it does not know str
 
 
 def evaluated(cls: type, frame: types.FrameType) -> Iterator[tuple[str, Any]]:
@@ -30,7 +34,7 @@ def evaluated(cls: type, frame: types.FrameType) -> Iterator[tuple[str, Any]]:
     names: _Names | None = None
     for name, annotation in vars(cls).get("__annotations__", {}).items():
         if isinstance(annotation, str):
-            names = names or _Names(frame)
+            names = names or _Names(cls, frame)
             try:
                 annotation = eval(annotation, {}, names)
             except Exception as error:
