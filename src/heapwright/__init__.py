@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from heapwright.gc.record import (
         record_bytes as record_bytes,
     )
+    from heapwright.gc.snapshot import (
+        RecordSnapshot as RecordSnapshot,
+    )
     from heapwright.gc.statistics import (
         RecordStatistics as RecordStatistics,
     )
@@ -539,6 +542,7 @@ _HOME: dict[str, str] = {
     "Quarantine": "heapwright.owners.quarantine",
     "RecordHeap": "heapwright.gc.heap",
     "RecordHeapFull": "heapwright.model.record_errors",
+    "RecordSnapshot": "heapwright.gc.snapshot",
     "RecordStatistics": "heapwright.gc.statistics",
     "ReentrantCall": "heapwright.model.errors",
     "Ref": "heapwright.gc.types",
@@ -689,6 +693,7 @@ __all__ = [
     "Quarantine",
     "RecordHeap",
     "RecordHeapFull",
+    "RecordSnapshot",
     "RecordStatistics",
     "ReentrantCall",
     "Ref",

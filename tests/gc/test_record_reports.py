@@ -3,8 +3,11 @@
 That dominators, paths and cycles are right on every graph is shown in native/test_record_picture.c.
 """
 
+import errno
 import itertools
 import random
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -91,6 +94,57 @@ def test_records_of_other_heaps_and_other_objects_are_refused() -> None:
     for ask in (lambda: heap.why_alive(order), heap.cycles, heap.retained, heap.dominator_tree):
         with pytest.raises(hw.HandleReleased):
             ask()
+
+
+@hw.record
+class Closing:
+    item: hw.Ref[Item]
+
+    def __finalize__(self) -> None:
+        seen.append(str(self.__record_heap__.why_alive(self.__record_heap__[Item][0])))
+
+
+seen: list[str] = []
+
+
+def test_what_waits_for_its_finalizer_keeps_too() -> None:
+    heap = hw.RecordHeap()
+    item = heap.new(Item)
+    first, second = heap.new(Closing), heap.new(Closing, item=item)
+    del item, first, second
+    seen.clear()
+    heap.collect()
+    assert seen == ["finalizer -> Closing#1.item -> Item#0", "handle -> Closing#1.item -> Item#0"]
+
+
+WITHOUT_MEMORY = """
+import resource
+import heapwright as hw
+
+@hw.record
+class Node:
+    next: hw.Ref["Node"]
+
+heap = hw.RecordHeap(capacity="1MiB")
+run = heap.extend(Node, next=[*range(1, 200_000), 0])
+node = run[0]
+heap.report()
+with open("/proc/self/statm") as statm:
+    size_bytes = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size_bytes + (2 << 20), size_bytes + (2 << 20)))
+for ask in (heap.cycles, heap.dominator_tree, lambda: heap.why_alive(node)):
+    try:
+        ask()
+    except hw.SystemCallFailed as error:
+        print(error.errno, error.call)
+print(node.next.next is run[2], heap.collect())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_without_memory_for_the_answer_the_heap_goes_on() -> None:
+    told = subprocess.run([sys.executable, "-c", WITHOUT_MEMORY], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == [f"{errno.ENOMEM} memory for a report on records"] * 3 + ["True 0"]
 
 
 # ---- cycles ----------------------------------------------------------------------------------------------------------
