@@ -62,6 +62,9 @@ typedef struct {
     uint32_t *queue;
     uint64_t edges;   /* looked at so far */
     uint32_t which;   /* the component */
+    uint64_t budget;
+    hw_cycle best;
+    uint32_t *cycle; /* its nodes */
 } search;
 
 static bool is_in(const search *s, uint32_t v) { return s->component[v] == s->which && s->inward[v] != NONE; }
@@ -107,29 +110,46 @@ static void take_out(search *s, uint32_t source) {
     }
 }
 
+/* Looks for a shorter cycle through `source`, the first time it comes by; true if there is one. */
+static bool find_shorter(search *s, uint32_t source) {
+    uint32_t length;
+    if (!is_in(s, source) || s->best.length == 1) return false;
+    if (s->best.length != 0 && s->edges >= s->budget) {
+        s->best.exact = false;
+        return false;
+    }
+    uint32_t last = last_before(s, source, s->best.length == 0 ? NONE : s->best.length, &length);
+    if (last != NONE) {
+        s->best.length = length;
+        for (uint32_t at = length; at-- > 1; last = s->from[last]) s->cycle[at] = last;
+        s->cycle[0] = source;
+    }
+    take_out(s, source);
+    return last != NONE;
+}
+
+/* Turns the cycle until its least number is in front. */
+static void turn(search *s) {
+    uint32_t least = 0, length = s->best.length;
+    for (uint32_t i = 1; i < length; i++)
+        if (s->cycle[i] < s->cycle[least]) least = i;
+    memcpy(s->queue, s->cycle, length * sizeof *s->queue);
+    for (uint32_t i = 0; i < length; i++) s->cycle[i] = s->queue[(least + i) % length];
+}
+
 hw_cycle hw_shortest_cycle(const hw_digraph *graph, const uint32_t *component, const uint32_t *members, uint32_t size,
                            uint64_t budget, uint32_t *cycle, uint32_t *scratch) {
     size_t n = graph->nodes;
-    search s = {graph, component, scratch, scratch + n, scratch + 2 * n, scratch + 3 * n, 0, component[members[0]]};
-    hw_cycle best = {0, true};
+    search s = {graph, component, scratch, scratch + n, scratch + 2 * n, scratch + 3 * n, 0, component[members[0]], budget, {0, true}, cycle};
     for (uint32_t i = 0; i < size; i++) s.inward[members[i]] = 0, s.seen[members[i]] = NONE;
     for (uint32_t i = 0; i < size; i++)
         for (uint32_t e = graph->first[members[i]]; e != graph->first[members[i] + 1]; e++)
             if (component[graph->target[e]] == s.which) s.inward[graph->target[e]]++;
-    for (uint32_t i = 0; i < size && best.length != 1; i++) {
-        uint32_t source = members[i], length;
-        if (!is_in(&s, source)) continue;
-        if (best.length != 0 && s.edges >= budget) {
-            best.exact = false;
-            break;
-        }
-        uint32_t last = last_before(&s, source, best.length == 0 ? NONE : best.length, &length);
-        if (last != NONE) {
-            best.length = length;
-            for (uint32_t at = length; at-- > 1; last = s.from[last]) cycle[at] = last;
-            cycle[0] = source;
-        }
-        take_out(&s, source);
+    for (uint32_t i = 0; i < size; i++) {
+        if (!find_shorter(&s, members[i])) continue;
+        for (uint32_t k = 1; k < s.best.length; k++) /* others of this cycle next: if all cycles have a node in common, it is one */
+            if (find_shorter(&s, cycle[k])) k = 0;
     }
-    return best;
+    turn(&s);
+    return s.best;
 }

@@ -39,9 +39,10 @@ typedef struct {
 } hw_cycle;
 
 /* The shortest cycle within the component that has these members. Writes its nodes to `cycle` (room for `size`), from
- * the member that comes first in `members` among its nodes on. Of equally short ones, that which the first of the
- * members is on. Gives up after `budget` edges, but not before it has one. O(size * edges) at worst; a single ring, or
- * a component with a short cycle, O(size + edges). Scratch as for hw_components, which need not be clean. */
+ * the least number on. Searches from the members in their order, and after each cycle from its nodes: where all cycles
+ * have a node in common, that is the end. Of equally short ones it is the first that is found. Gives up after `budget`
+ * edges, but not before it has one. O(size * edges) at worst; a single ring, a component with a short cycle, or with
+ * a node that all cycles have in common, O(size + edges). Scratch as for hw_components, which need not be clean. */
 hw_cycle hw_shortest_cycle(const hw_digraph *graph, const uint32_t *component, const uint32_t *members, uint32_t size,
                            uint64_t budget, uint32_t *cycle, uint32_t *scratch);
 

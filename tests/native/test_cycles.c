@@ -1,4 +1,4 @@
-/* Components and shortest cycles against reachability by closure: all graphs of three nodes, random ones of up to twelve, a ring
+/* Components and shortest cycles against reachability by closure: all graphs of three nodes, random ones of up to twelve, rings
  * of a million on a small stack. */
 #undef NDEBUG
 #include "core/cycles.h"
@@ -95,6 +95,25 @@ static void *ring(void *unused) {
         hw_cycle found = hw_shortest_cycle(&g, component, members, RING, 10 * (uint64_t)RING, cycle, scratch);
         assert(found.exact && found.length == (chords ? 500 : RING));
     }
+    /* every node but one refers to an earlier one too, and the numbers are in no order: all cycles have that one in common */
+    uint32_t *place = cycle, *who = members;
+    for (uint32_t v = 0; v < RING; v++) {
+        uint32_t other = random_below(v + 1);
+        place[v] = place[other], place[other] = v;
+    }
+    for (uint32_t v = 0; v < RING; v++) who[place[v]] = v;
+    for (uint32_t number = 0; number < RING; number++) {
+        uint32_t v = who[number];
+        first[number] = 2 * number;
+        target[2 * number] = place[(v + RING - 1) % RING];
+        target[2 * number + 1] = v == 0 ? target[2 * number] : place[random_below(v)];
+    }
+    first[RING] = 2 * RING;
+    hw_digraph g = {RING, first, target};
+    assert(hw_components(&g, component, scratch) == 1);
+    hw_component_members(RING, 1, component, start, members);
+    hw_cycle found = hw_shortest_cycle(&g, component, members, RING, 10 * (uint64_t)RING, cycle, scratch);
+    assert(found.exact && found.length > 1 && found.length < 100);
     free(first), free(target), free(component), free(scratch), free(members), free(start), free(cycle);
     return unused;
 }
