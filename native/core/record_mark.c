@@ -73,9 +73,13 @@ enum hw_mark_result hw_records_mark_roots(hw_records *records, uint64_t work) {
         }
     }
     uint32_t waiting = atomic_load_explicit(&records->finalizable.count, memory_order_relaxed);
-    for (uint32_t i = records->finalizable_taken; i < waiting; i++) hw_record_shade(records, records->finalizable.entries[i]);
+    for (; records->cursor_in_run < waiting; records->cursor_in_run++) { /* those that were taken meanwhile are shaded */
+        if (work-- == 0) return HW_MARK_MORE;
+        if (records->cursor_in_run >= records->finalizable_taken)
+            hw_record_shade(records, records->finalizable.entries[records->cursor_in_run]);
+    }
     records->phase = HW_RECORDS_TRACE;
-    records->cursor = records->cursor_pool = 0;
+    records->cursor = records->cursor_pool = records->cursor_in_run = 0;
     return HW_MARK_DONE;
 }
 

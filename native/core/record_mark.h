@@ -38,7 +38,7 @@ enum hw_mark_result {
  * marked. O(1), and O(words of the planes) where it is minor. */
 void hw_records_begin(hw_records *records, bool minor);
 
-/* Shades all handles that there are, `work` at most. DONE: the phase is now HW_RECORDS_TRACE. */
+/* Shades what handles are of, and what waits to be finalized, about `work` of them. DONE: the phase is now HW_RECORDS_TRACE. */
 enum hw_mark_result hw_records_mark_roots(hw_records *records, uint64_t work);
 
 /* Scans grey records, until about `work` records or 16 times as many entries of spans are done. `beside`: on another

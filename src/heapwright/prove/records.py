@@ -257,7 +257,13 @@ def _patches(faults: tuple[Fault, ...], mutant: str | None) -> tuple[Patch, ...]
 
 
 def _law(
-    name: str, law: str, statement: str, formula: str, collectors: tuple[str, ...], faults: tuple[Fault, ...]
+    name: str,
+    law: str,
+    statement: str,
+    formula: str,
+    collectors: tuple[str, ...],
+    faults: tuple[Fault, ...],
+    short: int = 6,
 ) -> Theorem:
     return Theorem(
         name=f"records-{name}",
@@ -269,7 +275,7 @@ def _law(
         scope=Scope(
             "every program of {n} operations in two variables, on at most four records with two edges and a weak "
             "one, two of which are made",
-            6,
+            short,
             7,
         ),
         assumptions=(
@@ -308,6 +314,7 @@ THEOREMS = (
         "cycle; cycle ⇒ allocated = reach(roots)",
         _GENERATIONS + _CYCLES,
         _COMPLETE,
+        short=5,
     ),
     _law(
         "compact",
@@ -315,7 +322,7 @@ THEOREMS = (
         "Compaction is a bijection that keeps the order, leaves no hole, and commutes with every edge, weak edge, "
         "handle, age and finalizer that is due.",
         "π: live ≅ [0, |live|), monotone;   π(u.e) = π(u).e",
-        _GENERATIONS + _CYCLES,
+        ("young-2", "slices"),
         _COMPACT,
     ),
     Theorem(
