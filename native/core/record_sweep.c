@@ -23,8 +23,8 @@ static bool each_word(hw_records *records, visit_word visit, bool (*wanted)(cons
 static bool has_weak(const hw_record_pool *pool) { return pool->weak_count != 0; }
 
 static uint64_t clear_weak(hw_records *records, hw_record_pool *pool, uint32_t word) {
-    /* those of white records too: they may be about to be finalized, or what that keeps refer to each other. And those of old ones in a
-     * minor cycle, as nothing remembers which of them are to young records: it is cheaper to look than to keep them apart */
+    /* of white records too: what is set aside to be finalized, and what that keeps, may refer to each other. And of old ones in a
+     * minor cycle, as nothing remembers which of their weak edges are to young records: to look is cheaper than to note it */
     uint64_t bits = pool->allocated[word], looked = 0;
     for (; bits != 0; bits &= bits - 1, looked++) {
         unsigned char *record = hw_record_at(pool, word * 64 + (uint32_t)__builtin_ctzll(bits));

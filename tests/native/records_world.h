@@ -229,11 +229,6 @@ static void model_mark(world *w) {
 
 /* ---- looking --------------------------------------------------------------------------------------------------------- */
 
-static bool doomed(const world *w, uint64_t id) {
-    return w->records.phase == HW_RECORDS_SWEEP && !hw_record_is_marked(&w->records, id) &&
-           !hw_records_is_swept(&w->records, hw_record_pool_of(id), hw_record_index_of(id) / 64);
-}
-
 static void look_at_node(world *w, int number) {
     node *n = &w->nodes[number];
     for (int i = 0; i < SHAPES[n->type].direct; i++)
@@ -305,8 +300,8 @@ static void world_look(world *w) {
         if (!n->known) continue;
         for (int s = 0; s < SHAPES[n->type].spans; s++) blocks += hw_span_load(place(w, n, span_edge(n, s))).block != 0;
         if (SHAPES[n->type].payloads) blocks += hw_span_load(blob_place(w, n)).block != 0;
-        assert(!w->reachable[i] || !doomed(w, n->id));
-        if (doomed(w, n->id)) continue;
+        assert(!w->reachable[i] || !hw_record_is_doomed(&w->records, n->id));
+        if (hw_record_is_doomed(&w->records, n->id)) continue;
         look_at_node(w, i);
         look_at_handles(w, i);
         if (n->weak != NOBODY && !w->nodes[n->weak].known) n->weak = NOBODY;

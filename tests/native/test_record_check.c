@@ -1,5 +1,5 @@
-/* What the check of records says when something is wrong: each invariant is broken by hand in a heap that is sound, found, and mended.
- * And handles whose generations are used up. */
+/* What the check of records says when something is wrong: each invariant is broken by hand in a heap that is sound, found, and
+ * mended. And handles whose generations are used up. */
 #undef NDEBUG
 #include "core/record_check.h"
 
