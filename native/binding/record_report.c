@@ -57,12 +57,14 @@ PyObject *hw_record_why_alive_method(RecordHeapObject *self, PyObject *record) {
     const uint32_t *path;
     uint32_t length = 0;
     if (!PyObject_TypeCheck(record, &HwRecord_Type)) return PyErr_Format(PyExc_TypeError, "%R is not a record", record);
-    uint64_t id = hw_record_id_of((RecordObject *)record);
-    if (id == HW_RECORD_NO_ID) return NULL;
+    if (hw_record_id_of((RecordObject *)record) == HW_RECORD_NO_ID) return NULL;
     if (((RecordObject *)record)->heap != self) return PyErr_Format(PyExc_ValueError, "%R is in another record heap: ask that one, record.__record_heap__", record);
     PyThreadState *thread = hw_record_begin_long(self);
     int error = open_picture(self, &picture, HW_ASK_PATH);
-    if (error == 0) length = hw_record_picture_path(&picture, id, &path);
+    if (error == 0) { /* the end of a cycle may have compacted: where the record is, is known only now */
+        uint64_t id = hw_record_handle_entry_of(&hw_records_of(self)->handles, ((RecordObject *)record)->handle)->id;
+        length = hw_record_picture_path(&picture, id, &path);
+    }
     hw_record_end_long(self, thread);
     if (error != 0) return raise_error(error);
     PyObject *told = length == 0 ? Py_NewRef(Py_None) : NULL;

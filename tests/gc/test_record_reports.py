@@ -280,6 +280,18 @@ def test_reports_in_the_middle_of_a_cycle(collector: object) -> None:
         assert heap.why_alive(order.items[1]) is not None
 
 
+def test_the_end_of_the_cycle_may_move_what_is_asked_about() -> None:
+    heap = hw.RecordHeap(hw.Incremental(automatic=False, compact_above=0.01))
+    lost = [order_of(heap, 3) for _ in range(20)]
+    order = order_of(heap, 3)
+    item = order.items[2]
+    lost.clear()
+    heap.step(budget_us=0)
+    assert heap.statistics().phase != "idle"
+    assert str(heap.why_alive(item)) == "handle -> Order#0.items[2] -> Item#2"
+    assert heap.statistics().compactions == 1
+
+
 def test_other_threads_wait() -> None:
     heap = hw.RecordHeap()
     run = heap.extend(Item, order=[None] * 50_000)
