@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "heap/fork_gate.h"
+
 enum { LONG_COPY_BYTES = 64 << 10 };
 
 #define FUSED static inline __attribute__((always_inline))
@@ -58,10 +60,13 @@ PyThreadState *hw_heap_begin_long(HeapObject *self) {
     }
     self->busy = true;
     PyThread_acquire_lock(self->lock, WAIT_LOCK); /* held by nobody, or by one who waited and lets go at once */
-    return PyEval_SaveThread();
+    PyThreadState *thread = PyEval_SaveThread();
+    hw_fork_gate_enter(); /* after the GIL is free: who forks has it, and waits for all that are through the gate */
+    return thread;
 }
 
 void hw_heap_end_long(HeapObject *self, PyThreadState *thread) {
+    hw_fork_gate_leave();
     PyEval_RestoreThread(thread);
     self->busy = false;
     PyThread_release_lock(self->lock);

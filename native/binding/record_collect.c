@@ -2,16 +2,23 @@
 #include "binding/record_types.h"
 
 #include <errno.h>
+#include <unistd.h>
+
+#include "heap/fork_gate.h"
 
 /* ---- long operations ------------------------------------------------------------------------------------------------ */
 
 PyThreadState *hw_record_begin_long(RecordHeapObject *heap) {
     heap->state = HW_RECORD_HEAP_BUSY;
+    heap->pid = (long)getpid();
     PyThread_acquire_lock(heap->lock, WAIT_LOCK); /* held by nobody, or by one who waited and lets go at once */
-    return PyEval_SaveThread();
+    PyThreadState *thread = PyEval_SaveThread();
+    hw_fork_gate_enter(); /* after the GIL is free: who forks has it, and waits for all that are through the gate */
+    return thread;
 }
 
 void hw_record_end_long(RecordHeapObject *heap, PyThreadState *thread) {
+    hw_fork_gate_leave();
     PyEval_RestoreThread(thread);
     heap->state = HW_RECORD_HEAP_OPEN;
     PyThread_release_lock(heap->lock);

@@ -6,12 +6,24 @@
 #include "binding/record_types.h"
 
 #include <stddef.h>
+#include <unistd.h>
 
 #include "binding/heap_types.h"
 
 /* ---- open, busy, closed --------------------------------------------------------------------------------------------- */
 
+/* In a forked child the thread that was at it does not exist. What it did is whole, by the fork gate; its lock is in nobody's
+ * power to give back. */
+static void renew_after_fork(RecordHeapObject *heap) {
+    if (heap->state != HW_RECORD_HEAP_BUSY || heap->pid == (long)getpid()) return;
+    PyThread_type_lock lock = PyThread_allocate_lock();
+    if (lock == NULL) Py_FatalError("no memory for a lock in a forked child");
+    heap->lock = lock;
+    heap->state = HW_RECORD_HEAP_OPEN;
+}
+
 int hw_record_heap_enter_slow(RecordHeapObject *heap) {
+    renew_after_fork(heap);
     while (heap->state == HW_RECORD_HEAP_BUSY) {
         Py_BEGIN_ALLOW_THREADS
         PyThread_acquire_lock(heap->lock, WAIT_LOCK);

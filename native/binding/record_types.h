@@ -56,6 +56,7 @@ typedef struct {
     int state;               /* not open: look in hw_record_heap_enter */
     uint32_t last_pool;      /* that a record was made in */
     PyThread_type_lock lock; /* held by a long operation without the GIL */
+    long pid;                /* of the process whose operation that is */
     bool finalizing;         /* finalizers are being called */
     Py_ssize_t exports;      /* tables with views, and views */
     PyObject *weak_references;
@@ -123,10 +124,6 @@ PyObject *hw_record_array_shorten(RecordFieldObject *field, PyObject *args);
 /* record_heap.c */
 uint32_t hw_record_pool_number(RecordHeapObject *heap, PyObject *class); /* HW_RECORD_NONE with an error set */
 PyObject *hw_raise_record_full(RecordHeapObject *heap, uint64_t size_bytes, int error);
-
-/* record_collect.c: between the two nobody else touches the heap, and the GIL is free: whoever comes waits in hw_record_heap_enter. */
-PyThreadState *hw_record_begin_long(RecordHeapObject *heap);
-void hw_record_end_long(RecordHeapObject *heap, PyThreadState *thread);
 
 /* record_collect.c: what is due before something is made, and the finalizers after. 0 or -1. */
 int hw_record_heap_pace(RecordHeapObject *heap);

@@ -1,5 +1,6 @@
 #include "heap/record_marker.h"
 
+#include "heap/fork_gate.h"
 #include "os/clock.h"
 
 enum { PIECE = 1024 }; /* records between two looks at whether to stop */
@@ -36,7 +37,7 @@ static void *run(void *argument) {
 
 /* ---- fork ----------------------------------------------------------------------------------------------------------- */
 
-static void before_fork(void) {
+void hw_markers_before_fork(void) {
     pthread_mutex_lock(&registry);
     for (hw_marker *marker = registered; marker != NULL; marker = marker->next) {
         marker->interrupted = hw_marker_state_of(marker) == HW_MARKER_RUNNING;
@@ -45,7 +46,7 @@ static void before_fork(void) {
     }
 }
 
-static void after_fork_in_parent(void) {
+static void in_parent(void) {
     for (hw_marker *marker = registered; marker != NULL; marker = marker->next) {
         if (marker->interrupted) {
             atomic_store_explicit(&marker->asked_to_stop, false, memory_order_relaxed);
@@ -56,7 +57,7 @@ static void after_fork_in_parent(void) {
     pthread_mutex_unlock(&registry);
 }
 
-static void after_fork_in_child(void) {
+static void in_child(void) {
     while (registered != NULL) {
         hw_marker *marker = registered;
         registered = marker->next;
@@ -65,7 +66,10 @@ static void after_fork_in_child(void) {
     pthread_mutex_unlock(&registry);
 }
 
-static void watch_forks(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
+void hw_markers_after_fork(bool child) {
+    if (child) in_child();
+    else in_parent();
+}
 
 /* ---- start and stop ------------------------------------------------------------------------------------------------- */
 
@@ -77,8 +81,7 @@ void hw_marker_init(hw_marker *marker, hw_records *records) {
 }
 
 static bool create(hw_marker *marker) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, watch_forks);
+    hw_fork_gate_watch();
     pthread_mutex_lock(&registry);
     marker->there = pthread_create(&marker->thread, NULL, run, marker) == 0;
     if (marker->there) {

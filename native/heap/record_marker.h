@@ -38,6 +38,10 @@ bool hw_marker_start(hw_marker *marker);
 /* From here on no marker is beside; whether it ran is over: look with hw_records_mark. */
 void hw_marker_stop(hw_marker *marker);
 
+/* Around a fork (heap/fork_gate.h): all markers are stopped, and go on in the parent alone. */
+void hw_markers_before_fork(void);
+void hw_markers_after_fork(bool child);
+
 /* acquire: with all that a marker that is done has marked */
 static inline enum hw_marker_state hw_marker_state_of(const hw_marker *marker) {
     return (enum hw_marker_state)atomic_load_explicit(&marker->state, memory_order_acquire);

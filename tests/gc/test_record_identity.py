@@ -1,12 +1,16 @@
 """Handles: one for a record, whatever way led to it; weak knowledge; and what is left of them when the heap closes."""
 
 import gc
+import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 
 import heapwright as hw
@@ -119,3 +123,35 @@ def test_records_lie_in_a_space_of_ones_own_and_nobody_else_does() -> None:
     assert node.key == 7
     heap.close()
     assert hw.Heap(spaces[0]).allocate(64).size_bytes == 64
+
+
+def test_a_fork_does_not_cut_a_collection_in_two() -> None:
+    heap = hw.RecordHeap(hw.MarkSweep(automatic=False), poison=True)
+    done = threading.Event()
+    kept: list[object] = []
+
+    def move() -> None:
+        """Nearly all of the time, be in the middle of a collection or of a compaction."""
+        while not done.is_set():
+            junk = heap.extend(Node, key=np.arange(50_000))
+            kept.append(heap.extend(Node, key=np.arange(300_000), next=np.arange(300_000) - 1)[-1])  # one root
+            del junk, kept[:-1]
+            heap.collect()
+            heap.compact()
+
+    worker = threading.Thread(target=move)
+    worker.start()
+    try:
+        for _ in range(30):
+            time.sleep(0.003)
+            child = os.fork()
+            if child == 0:
+                heap.check()
+                heap.collect()
+                heap.compact()
+                heap.check()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        done.set()
+        worker.join()
