@@ -16,6 +16,7 @@ from benchmarks import (
     programs,
     purge,
     record_pauses,
+    record_reports,
     records,
     sharing,
     small_blocks,
@@ -51,6 +52,7 @@ def main() -> None:
     print("\n## Records\n")
     records.main(["--rounds", rounds, "--nodes", "300000", *kept("records")])
     record_pauses.main(["--rounds", rounds, "--nodes", "300000", *kept("record-pauses")])
+    record_reports.main(["--rounds", rounds, "--nodes", "300000", *kept("record-reports")])
     print("\n## Pools\n")
     pools.main(kept("pools"))
     print("\n## Start-up\n")
