@@ -147,9 +147,13 @@ static inline uint32_t most_pushed(const hw_record_pool *pool) {
     return pool->edges_count + 1 + pool->spans_count * HW_RECORD_SPAN_PART;
 }
 
+enum { TAKEN_AT_ONCE = 1024 };
+
+/* Some of it: a run of millions that is a root is in it, and copying that would be a slice of milliseconds by itself. */
 static void take_log(hw_records *records) {
     /* acquire: with the entries */
     uint32_t count = atomic_load_explicit(&records->log.count, memory_order_acquire);
+    if (count - records->log_taken > TAKEN_AT_ONCE) count = records->log_taken + TAKEN_AT_ONCE;
     while (records->log_taken < count && records->stack_count < records->stack_capacity)
         records->stack[records->stack_count++] = records->log.entries[records->log_taken++];
 }
