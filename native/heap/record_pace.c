@@ -143,7 +143,7 @@ void hw_record_collect(hw_record_collector *self, bool minor) {
             if (!hw_record_heap_grow_stack(&self->heap)) hw_records_mark_without_room(records);
     } while (hw_records_sweep(records, UINT64_MAX) != HW_MARK_DONE);
     settle(self, minor);
-    hw_record_heap_tidy(&self->heap, SIZE_MAX);
+    while (hw_record_heap_tidy(&self->heap, SIZE_MAX));
     look_later(self);
     note_pause(self, minor ? HW_PAUSE_MINOR : HW_PAUSE_WHOLE, before);
 }
