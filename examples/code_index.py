@@ -247,8 +247,8 @@ def run(way: str, files: int, edits: int) -> dict[str, Any]:
         "pauses, record heap's, longest, ms": of_heap.longest_ns / 1e6,
         "pauses, record heap's, all, ms": of_heap.total_ns / 1e6,
         "histograms": {
-            "CPython's collector": in_powers_of_two(pauses.taken_ns),
-            "record heap": dict(of_heap.histogram),
+            "CPython's": in_powers_of_two(pauses.taken_ns),
+            "record heap's": dict(of_heap.histogram),
         },
     }
 
@@ -313,7 +313,7 @@ def draw(histograms: dict[str, dict[str, dict[str, int]]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(len(histograms), sharex=True, sharey=True, figsize=(7, 5), layout="constrained")
     for axis, (way, collectors) in zip(axes, histograms.items(), strict=True):
-        for name, buckets in collectors.items():
+        for name, buckets in ((name, buckets) for name, buckets in collectors.items() if buckets):
             at = np.array([int(ns) for ns in buckets]) / 1e6
             axis.bar(at, buckets.values(), width=at, align="edge", alpha=0.6, label=name)
         axis.set(xscale="log", yscale="log", ylabel="pauses", title=way)
