@@ -111,14 +111,14 @@ static void add_record(world *w, uint32_t type, uint32_t index) {
     w->bytes[w->count++] = SHAPES[type].stride_bytes;
 }
 
-/* Records with others between them that die, a run of pairs perhaps, and edges. */
+/* Records with others between them that die, so that a pool has several words of planes; a run of pairs perhaps, and edges. */
 static void populate(world *w) {
     uint32_t first, wanted = 1 + random_below(RECORDS_MOST - 5), run = random_below(2) == 0 ? 0 : 2 + random_below(3);
     hw_record_handle handle;
     bool fresh;
     for (uint32_t i = 0; i < wanted; i++) {
         uint32_t type = random_below(TYPES);
-        for (uint32_t dead = random_below(3); dead > 0; dead--) assert(hw_record_heap_make(&w->heap, type, 1, &first) == 0);
+        for (uint32_t dead = random_below(20); dead > 0; dead--) assert(hw_record_heap_make(&w->heap, type, 1, &first) == 0);
         assert(hw_record_heap_make(&w->heap, type, 1, &first) == 0);
         add_record(w, type, first);
         assert(hw_record_heap_handle(&w->heap, w->id[w->count - 1], 0, &handle, &fresh) == 0);
