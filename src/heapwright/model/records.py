@@ -193,5 +193,6 @@ def bound_bytes(growth: float, minimum: int, reachable: int, request: int, *, sl
     """
     left: float = reachable
     if sliced:
-        left = max(left + minimum / 4, left / (1 - min(growth, 1) / 4)) + 2 * request
+        left += 2 * request  # at the beginning of a cycle, and at its end
+        left = max(left + minimum / 4, left / (1 - min(growth, 1) / 4))
     return left + max(minimum, growth * left) + request
