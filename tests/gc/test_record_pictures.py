@@ -104,6 +104,13 @@ def test_picture_before_and_after_compaction() -> None:
         heap.draw(0)
 
 
+def test_a_class_without_records_has_no_places() -> None:
+    heap = hw.RecordHeap()
+    bucket = heap.new(Bucket)
+    assert heap.draw(4).splitlines() == ["Bucket  █     100% of 1 places", "Entry         no places"]
+    assert bucket.name == ""
+
+
 def test_graph_is_of_the_nearest_and_says_what_it_leaves_out() -> None:
     heap = hw.RecordHeap()
     bucket = heap.new(Bucket, entries=[heap.new(Entry, key=i) for i in range(4)])
@@ -114,7 +121,7 @@ def test_graph_is_of_the_nearest_and_says_what_it_leaves_out() -> None:
     assert whole.startswith("digraph {")
     assert '"Bucket#0" -> "Entry#2" [label="entries[2]"];' in whole
     assert '"Entry#0" -> "Entry#1" [label="next"];' in whole
-    assert '"run of 2 Entry" -> "Entry#5"' in whole
+    assert '"run of 2 Entry from #4" -> "Entry#5"' in whole
     assert "owner" not in whole
     assert "more" not in whole
     part = heap.to_graphviz(most=3)

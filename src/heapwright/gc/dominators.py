@@ -80,7 +80,7 @@ class Dominators:
         self._classes: list[tuple[type, int, int]] = told["classes"]
         self._starts = [start for _, start, _ in self._classes]
         self._runs: list[tuple[type, int, int]] = told["runs"]
-        self._places = np.frombuffer(told["places"], np.uint32) if told["places"] else np.empty(0, np.uint32)
+        self._places = np.frombuffer(told["places"], np.uint32)
         self._order = np.frombuffer(told["order"], np.uint32)
         self._above = np.frombuffer(told["above"], np.uint32)
         self.retained_bytes: NDArray[np.uint64] = np.frombuffer(told["retained_bytes"], np.uint64)

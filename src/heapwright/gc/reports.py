@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from heapwright import _native
-from heapwright.gc import paths, picture, snapshot, timeline
+from heapwright.gc import graph, paths, picture, snapshot, timeline
 from heapwright.gc.collectors import Collecting
 from heapwright.gc.dominators import DominatorNode, Dominators
 from heapwright.gc.report import report
@@ -221,7 +221,7 @@ class Reports(_native.RecordHeap):
         most
             Records at most.
         """
-        return picture.to_graphviz(self, most)
+        return graph.to_graphviz(self, most)
 
     def timeline(self) -> tuple[timeline.Pause, ...]:
         """Return the last 1,024 pauses, the oldest first."""
