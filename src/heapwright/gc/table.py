@@ -117,11 +117,12 @@ class Table(Generic[C]):
         table = self._heap._table(self._number, field.code in _NUMBERS or field.code == "x")
         dtype = np.dtype(f"S{field.size_bytes}") if field.code == "x" else np.dtype(_DTYPES[field.code])
         stride = layout_of(self.record_class).stride_bytes
-        return (
-            np.ndarray((self.places,), dtype, memoryview(table), field.offset_bytes, (stride,))
-            if self.places
-            else np.empty(0, dtype)
-        )
+        if not self.places:
+            return np.empty(0, dtype)
+        # not np.ndarray(buffer=table), which would end the export, and with it the pin, before it returned
+        alone = {"names": [name], "formats": [dtype], "offsets": [field.offset_bytes], "itemsize": stride}
+        column: NDArray[Any] = np.frombuffer(table, np.dtype(alone))[name]  # type: ignore[call-overload]
+        return column
 
     def is_live(self) -> NDArray[np.bool_]:
         """Return for each place whether a record is there now: a copy. O(places)."""
