@@ -1,6 +1,7 @@
 #include "heap/record_picture.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "os/pages.h"
 
@@ -119,24 +120,22 @@ static void count_outside(const hw_digraph *graph, const uint32_t *component, co
         }
 }
 
-static bool goes_before(const hw_record_cycle *a, const hw_record_cycle *b) {
-    return a->reachable != b->reachable ? b->reachable : a->size > b->size;
+/* Groups in the order in which they are told: garbage first, then large ones. */
+static uint64_t rank_of(bool reachable, uint32_t size, uint32_t which) {
+    return (uint64_t)reachable << 63 | (uint64_t)(HW_RECORD_GRAPH_NODES_MAX - size) << 31 | which;
 }
-
-/* Puts a group where it belongs among the first `most`; its number is in `length` for now. */
-static uint32_t insert(hw_record_cycle *cycles, uint32_t found, uint32_t most, hw_record_cycle one) {
-    if (found == most && (most == 0 || !goes_before(&one, &cycles[most - 1]))) return found;
-    uint32_t at = found == most ? most - 1 : found++;
-    for (; at != 0 && goes_before(&one, &cycles[at - 1]); at--) cycles[at] = cycles[at - 1];
-    cycles[at] = one;
-    return found;
+static uint32_t ranked(uint64_t rank) { return (uint32_t)rank & (HW_RECORD_GRAPH_NODES_MAX - 1); }
+static int by_rank(const void *a, const void *b) {
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return (left > right) - (left < right);
 }
 
 hw_record_cycles hw_record_picture_cycles(hw_record_picture *picture, uint64_t budget, uint32_t most, hw_record_cycle *cycles) {
     const hw_digraph *graph = &picture->graph.graph;
     size_t n = graph->nodes;
-    uint32_t *seen = picture->room, *path = seen + n;
-    components c = {.component = path + n, .start = path + 2 * n, .members = path + 3 * n + 1, .scratch = path + 4 * n + 1};
+    uint32_t *seen = picture->room + HW_CYCLES_SCRATCH(n), *path = seen + n;
+    components c = {.component = path + n, .start = path + 2 * n, .members = path + 3 * n + 1, .scratch = picture->room};
+    uint64_t *ranks = (uint64_t *)(void *)picture->room; /* between two uses of the scratch memory, which is aligned for them */
     hw_record_cycles told = {0};
     reach(&picture->graph, seen, c.scratch);
     uint32_t count = hw_components(graph, c.component, c.scratch);
@@ -145,15 +144,20 @@ hw_record_cycles hw_record_picture_cycles(hw_record_picture *picture, uint64_t b
         if (!goes_around(graph, &c, which)) continue;
         uint32_t size = c.start[which + 1] - c.start[which];
         bool reachable = seen[c.members[c.start[which]]];
-        told.count++;
+        ranks[told.count++] = rank_of(reachable, size, which);
         told.records += size;
         told.dead_count += !reachable;
         told.dead_records += reachable ? 0 : size;
-        told.found = insert(cycles, told.found, most, (hw_record_cycle){.length = which, .size = size, .reachable = reachable});
+    }
+    qsort(ranks, told.count, sizeof *ranks, by_rank);
+    for (; told.found < told.count && told.found < most; told.found++) {
+        uint32_t which = ranked(ranks[told.found]);
+        bool reachable = seen[c.members[c.start[which]]];
+        cycles[told.found] = (hw_record_cycle){.length = which, .size = c.start[which + 1] - c.start[which], .reachable = reachable};
     }
     memset(seen, 0, n * sizeof *seen); /* and now the place of a component */
     for (uint32_t i = 0; i < told.found; i++) {
-        uint32_t which = cycles[i].length;
+        uint32_t which = cycles[i].length; /* so far its group */
         seen[which] = i + 1;
         hw_cycle shortest = hw_shortest_cycle(graph, c.component, c.members + c.start[which], cycles[i].size, budget, path, c.scratch);
         cycles[i].path = path;

@@ -55,7 +55,7 @@ typedef struct {
 } hw_record_cycles;
 
 /* Of groups of records that reach each other the shortest cycle each. `budget`: references to look at for one of them.
- * O(records + references) but for the search, see core/cycles.h, and `most` for each group at worst. */
+ * O(records + references), and O(groups log groups) to sort them, but for the search: see core/cycles.h. */
 hw_record_cycles hw_record_picture_cycles(hw_record_picture *picture, uint64_t budget, uint32_t most, hw_record_cycle *cycles);
 
 #endif

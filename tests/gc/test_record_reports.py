@@ -166,6 +166,9 @@ def test_cycles_by_field_names_garbage_first() -> None:
     assert living.owners_outside == 1
     assert living.records == 5
     assert heap.cycles(most=1) == [garbage]
+    assert heap.cycles(most=10**12, budget=10**30) == [garbage, living]
+    with pytest.raises(ValueError, match="not -1"):
+        heap.cycles(most=-1)
     assert heap.cycles(most=0) == []
     heap.collect()
     assert heap.cycles() == [living]

@@ -81,7 +81,10 @@ def why_alive(heap: Reports, record: Any) -> Path | None:
 
 def cycles(heap: Reports, most: int, budget: int) -> list[RecordCycle]:
     """Return the shortest cycle of each group of records that reach each other."""
-    told, *_ = heap._cycles(most, budget)
+    if most < 0 or budget < 0:
+        raise ValueError(f"cycles() tells so many cycles, and looks at so many references: not {min(most, budget)}")
+    records = sum(heap._pool_counters(number)["live"] for number in heap._numbers.values())
+    told, *_ = heap._cycles(min(most, records), min(budget, 2**64 - 1))
     return [RecordCycle(_steps(steps), size, outside, live, exact) for steps, size, outside, live, exact in told]
 
 
