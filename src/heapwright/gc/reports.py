@@ -90,8 +90,8 @@ class Reports(_native.RecordHeap):
         Notes
         -----
         O(records + references) for the groups (Pearce, 2016), and a sort of them. The shortest cycle takes a search
-        from each record of its group in the worst case; a single ring, or a group with a short cycle, takes little more than
-        one.
+        from each record of its group in the worst case; a single ring, or a group with a short cycle, takes little more
+        than one.
 
         Examples
         --------
