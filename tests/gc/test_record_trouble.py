@@ -48,7 +48,7 @@ def test_python_has_no_memory_at_the_nth_request_for_every_n(
         hub.next = heap.extend(Part, number=[1, 2, 3], next=[1, 2, -1])[0]
 
     operations: list[Callable[[], Any]] = [new, append, heap.collect, heap.step, heap.check]
-    if sys.version_info[:2] != (3, 13):  # where CPython itself crashes when a generator has no memory
+    if sys.version_info < (3, 12):  # 3.12.1 and 3.13.0 crash by themselves when a generator has no memory
         operations += [run, heap.statistics]
     for n in range(60):
         for operation in operations:
